@@ -1,0 +1,209 @@
+"""People: agents and administrators, the skill groups they serve, and every change of their status."""
+
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from agents.querysets import AgentManager, AgentQuerySet, SkillGroupQuerySet, StatusChangeQuerySet
+from callcenter_site.fields import Sha256Field
+from configuration.encryption import EncryptedTextField, installation_index
+from configuration.models import Role
+from configuration.scoping import AccountOwned
+
+EMAIL_CONTEXT = "agents_agent.email"
+
+
+def email_index(email: str) -> bytes:
+    """Keyed hash under which a login email is found; letter case does not count."""
+    return installation_index(email.strip().casefold(), context=EMAIL_CONTEXT)
+
+
+class Status(models.TextChoices):
+    """What an agent chose, or the platform reported. What they are doing is derived with their calls (METRICS §2.4)."""
+
+    AVAILABLE = "available", _("Available")
+    BUSY = "busy", _("Busy")
+    BREAK = "break", _("Break")
+    WRAP_UP = "wrap_up", _("Wrap-up")
+    OFFLINE = "offline", _("Offline")
+
+
+class Agent(AbstractBaseUser):
+    """A person who signs in: agent, supervisor, inspector or administrator. Operators are superusers of no account."""
+
+    class CellphonePickup(models.TextChoices):
+        OFF = "off", _("off")
+        WHEN_OFFLINE = "when_offline", _("when offline")
+        ALWAYS = "always", _("always")
+
+    account = models.ForeignKey(
+        "configuration.Account", on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
+    )
+    role = models.ForeignKey(Role, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("role"))
+    staff_id = models.CharField(_("staff ID"), max_length=40, help_text=_("Unique in the account; events name agents by it."))
+    email = EncryptedTextField(_("email"), max_length=254)
+    email_hash = Sha256Field(unique=True, editable=False)
+    name = EncryptedTextField(_("name"), max_length=100)
+    nickname = EncryptedTextField(_("nickname"), max_length=100, blank=True)
+    cellphone_pickup = models.CharField(_("cellphone pickup"), max_length=12, choices=CellphonePickup, default=CellphonePickup.OFF)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.OFFLINE, editable=False)
+    status_reason = models.CharField(_("reason"), max_length=60, blank=True, editable=False)
+    status_since = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+    is_active = models.BooleanField(_("active"), default=True, help_text=_("Who is not active cannot sign in."))
+    is_superuser = models.BooleanField(_("operator"), default=False, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = AgentManager.from_queryset(AgentQuerySet)()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    class Meta:
+        verbose_name = _("agent")
+        verbose_name_plural = _("agents")
+        ordering = ["staff_id"]
+        permissions = [
+            ("enter_admin", "May enter the admin"),
+            ("use_desk", "May use the agent desk"),
+            ("change_agent_status", "May set another agent's status"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "staff_id"], name="staff_id_once"),
+            models.CheckConstraint(
+                condition=models.Q(account__isnull=False, is_superuser=False) | models.Q(account__isnull=True, is_superuser=True),
+                name="agent_has_account_or_is_operator",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.staff_id or f"#{self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email_hash = email_index(self.email)
+        super().save(*args, **kwargs)
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.nickname or self.name
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the admin lets this person in."""
+        return self.is_active and self.has_perm("agents.enter_admin")
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        if not self.is_active:
+            return False
+        if self.is_superuser:
+            return perm in OPERATOR_PERMISSIONS
+        return self.role is not None and perm in self.role.permissions
+
+    def has_perms(self, perms: Any, obj: Any = None) -> bool:
+        return all(self.has_perm(perm, obj) for perm in perms)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        held = OPERATOR_PERMISSIONS if self.is_superuser else (self.role.permissions if self.role else ())
+        return self.is_active and any(perm.startswith(f"{app_label}.") for perm in held)
+
+    @property
+    def data_scope(self) -> str:
+        return self.role.data_scope if self.role else Role.DataScope.OWN
+
+
+OPERATOR_PERMISSIONS = frozenset(
+    {"agents.enter_admin", "configuration.view_account", "configuration.add_account", "configuration.change_account"}
+    | {
+        f"django_celery_beat.{action}_{model}"
+        for action in ("view", "change")
+        for model in ("periodictask", "intervalschedule", "crontabschedule")
+    }
+)
+
+
+class SkillGroup(AccountOwned):
+    """A group of agents that calls are queued for."""
+
+    name = models.CharField(_("name"), max_length=60)
+    service_level_seconds = models.PositiveIntegerField(
+        _("service level target (seconds)"), null=True, blank=True, help_text=_("Empty: the account's.")
+    )
+    short_abandon_seconds = models.PositiveIntegerField(
+        _("short abandon (seconds)"), null=True, blank=True, help_text=_("Empty: the account's.")
+    )
+    wrap_up_seconds = models.PositiveIntegerField(_("wrap-up (seconds)"), default=30)
+    is_active = models.BooleanField(_("in use"), default=True)
+    members = models.ManyToManyField(Agent, through="SkillGroupMember", related_name="skill_groups", verbose_name=_("members"))
+
+    objects = SkillGroupQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("skill group")
+        verbose_name_plural = _("skill groups")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="skill_group_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SkillGroupMember(AccountOwned):
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("skill group"))
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("agent"))
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), default=3, choices=[(n, str(n)) for n in range(1, 6)], help_text=_("1 is asked first, 5 last.")
+    )
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        ordering = ["priority", "pk"]
+        constraints = [models.UniqueConstraint(fields=["skill_group", "agent"], name="member_once")]
+        indexes = [models.Index(fields=["account", "agent"], name="member_account_agent")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} · {self.skill_group_id}"
+
+
+class StatusChange(AccountOwned):
+    """An agent's status from one change to the next. The end is filled in when the next one comes; null: still so."""
+
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="status_changes", verbose_name=_("agent"))
+    status = models.CharField(_("status"), max_length=10, choices=Status)
+    reason = models.CharField(_("reason"), max_length=60, blank=True)
+    terminal = models.CharField(_("terminal"), max_length=20, blank=True)
+    started_at = models.DateTimeField(_("from"))
+    ended_at = models.DateTimeField(_("until"), null=True, blank=True)
+    change_key = Sha256Field(help_text="The event it came from, or a hash of agent and time: the same change twice is one row.")
+
+    objects = StatusChangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("status change")
+        verbose_name_plural = _("status changes")
+        ordering = ["-started_at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "change_key"], name="status_change_once")]
+        indexes = [
+            models.Index(fields=["account", "agent", "started_at"], name="status_agent_time"),
+            models.Index(fields=["account", "ended_at", "started_at"], name="status_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.status}"
+
+
+class StaleStatusSlot(AccountOwned):
+    """A 15-minute slot whose agent figures must be counted again; written with the change, removed by whoever counted.
+
+    Marks are only added, never updated, so writers do not wait for each other.
+    """
+
+    slot = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "slot"], name="stale_status_slot")]

@@ -1,0 +1,84 @@
+"""Counts per 15-minute slot. They name nobody, cost the same at any number of calls, and every figure is a sum of them."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import SkillGroup
+from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
+from configuration.scoping import AccountOwned
+
+
+class CallInterval(AccountOwned):
+    """Calls that started in a slot, by direction and service number (the center's own number)."""
+
+    slot = models.DateTimeField()
+    direction = models.CharField(max_length=10)
+    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
+    n_calls = models.PositiveIntegerField(default=0, help_text="Without blocked ones.")
+    n_open = models.PositiveIntegerField(default=0)
+    n_blocked = models.PositiveIntegerField(default=0)
+    n_answered = models.PositiveIntegerField(default=0)
+    n_entered_ivr = models.PositiveIntegerField(default=0)
+    n_abandoned_in_ivr = models.PositiveIntegerField(default=0)
+    n_self_served = models.PositiveIntegerField(default=0)
+    n_to_manual = models.PositiveIntegerField(default=0, help_text="Asked for a person: entered a queue or rang an agent.")
+    n_never_reached = models.PositiveIntegerField(default=0, help_text="Asked for a person, ended, and never spoke to one.")
+    n_voicemail = models.PositiveIntegerField(default=0)
+    n_transferred = models.PositiveIntegerField(default=0)
+    connected_seconds = models.FloatField(default=0, help_text="Talk and hold of all legs of answered calls.")
+    talk_seconds = models.FloatField(default=0)
+    hold_seconds = models.FloatField(default=0)
+    wrap_up_seconds = models.FloatField(default=0)
+    n_rating_asked = models.PositiveIntegerField(default=0)
+    n_rated = models.PositiveIntegerField(default=0)
+    n_satisfied = models.PositiveIntegerField(default=0, help_text="Scores of at least 4 of 5, or the same share of another scale.")
+    rating_sum = models.FloatField(default=0, help_text="Scores brought to a scale of 5.")
+
+    class Meta:
+        verbose_name = _("call count")
+        verbose_name_plural = _("call counts")
+        constraints = [models.UniqueConstraint(fields=["account", "slot", "direction", "service_number"], name="call_interval_once")]
+
+
+class QueueInterval(AccountOwned):
+    """Entries into a skill group's queue in a slot, with how they ended. `skill_group` null: a group the portal does not know."""
+
+    slot = models.DateTimeField()
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+    n_entries = models.PositiveIntegerField(default=0)
+    n_open = models.PositiveIntegerField(default=0)
+    n_answered = models.PositiveIntegerField(default=0)
+    n_answered_in_target = models.PositiveIntegerField(default=0)
+    n_at_once = models.PositiveIntegerField(default=0, help_text="Answered by an agent of the group without entering its queue: a wait of 0.")
+    n_abandoned = models.PositiveIntegerField(default=0)
+    n_abandoned_in_target = models.PositiveIntegerField(default=0)
+    n_abandoned_short = models.PositiveIntegerField(default=0)
+    n_abandoned_ringing = models.PositiveIntegerField(default=0)
+    n_flow_out = models.PositiveIntegerField(default=0)
+    n_flow_out_in_target = models.PositiveIntegerField(default=0)
+    n_rejected = models.PositiveIntegerField(default=0)
+    n_lost = models.PositiveIntegerField(default=0)
+    wait_seconds = models.FloatField(default=0, help_text="Of all entries that waited: answered, abandoned, left the queue.")
+    answered_wait_seconds = models.FloatField(default=0)
+    abandoned_wait_seconds = models.FloatField(default=0)
+    longest_wait_seconds = models.FloatField(default=0)
+    wait_histogram = models.JSONField(default=list, help_text="Entries that waited, by the edges in metrics.WAIT_EDGES.")
+
+    class Meta:
+        verbose_name = _("queue count")
+        verbose_name_plural = _("queue counts")
+        indexes = [models.Index(fields=["account", "slot"], name="queue_interval_slot")]
+
+
+class FillMark(AccountOwned):
+    """How far an account's counts are filled, shown on every dashboard as their freshness."""
+
+    filled_at = models.DateTimeField(_("counted"), null=True)
+    n_slots = models.PositiveIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        verbose_name = _("freshness")
+        verbose_name_plural = _("freshness")
+        permissions = [("see_figures", "May see dashboards and figures")]
+        constraints = [models.UniqueConstraint(fields=["account"], name="fill_mark_once")]

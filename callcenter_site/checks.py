@@ -1,0 +1,1 @@
+"""System checks: what production must have, with an id and a hint."""

@@ -1,0 +1,115 @@
+"""Reads one setting from the environment, or from the file that `<NAME>_FILE` points to.
+
+A wrong value stops the start with the setting's name and what it should have been; the value itself is not
+repeated, for it may be a secret.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+_environ = environ.Env()
+
+
+def _raw(name: str) -> str | None:
+    path = os.environ.get(f"{name}_FILE")
+    if path:
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE: cannot be read ({error.strerror})") from error
+    value = os.environ.get(name)
+    return value if value not in (None, "") else None
+
+
+def text(name: str, default: str = "") -> str:
+    value = _raw(name)
+    return default if value is None else value
+
+
+def boolean(name: str, default: bool) -> bool:
+    value = _raw(name)
+    if value is None:
+        return default
+    if value.lower() in environ.Env.BOOLEAN_TRUE_STRINGS:
+        return True
+    if value.lower() in ("false", "off", "n", "no", "0"):
+        return False
+    raise ImproperlyConfigured(f"{name}: expected true or false")
+
+
+def integer(name: str, default: int, *, minimum: int = 0) -> int:
+    value = _raw(name)
+    if value is None:
+        return default
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: expected a whole number") from error
+    if number < minimum:
+        raise ImproperlyConfigured(f"{name}: expected a whole number of at least {minimum}")
+    return number
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """A comma-separated list."""
+    value = _raw(name)
+    return list(default) if value is None else [word.strip() for word in value.split(",") if word.strip()]
+
+
+def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
+    value = _raw(name)
+    if value is None:
+        return default
+    if value.partition("://")[0] not in schemes:
+        raise ImproperlyConfigured(f"{name}: expected an address starting with {' or '.join(s + '://' for s in schemes)}")
+    return value
+
+
+def database(name: str, *, default: str) -> dict[str, Any]:
+    """A `DATABASES` entry from an address like `mysql://user:password@host/name` or `sqlite:////path`."""
+    value = url(name, schemes=("mysql", "sqlite"), default=default)
+    try:
+        config = dict(_environ.db_url_config(value))
+    except (environ.ImproperlyConfigured, ValueError, KeyError) as error:
+        raise ImproperlyConfigured(f"{name}: expected mysql://user:password@host/name or sqlite:////path") from error
+    if not config.get("NAME"):
+        raise ImproperlyConfigured(f"{name}: names no database")
+    return config
+
+
+def keys(name: str, *, fallback: Path) -> dict[str, bytes]:
+    """Key-encryption keys as `id:base64,id:base64`, 32 bytes each, the newest last."""
+    value = _raw(name)
+    if value is None:
+        value = "local:" + kept_secret(fallback)
+    found: dict[str, bytes] = {}
+    for part in value.split(","):
+        key_id, _, encoded = part.strip().partition(":")
+        try:
+            key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        except (binascii.Error, ValueError) as error:
+            raise ImproperlyConfigured(f"{name}: key {key_id!r} is not base64") from error
+        if not key_id or len(key_id) > 20 or len(key) != 32:
+            raise ImproperlyConfigured(f"{name}: expected id:base64 pairs, each key of 32 bytes")
+        found[key_id] = key
+    return found
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret made once and kept in a file only its owner reads, for a machine where nothing is configured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        secret = secrets.token_urlsafe(32)
+        file.write(secret)
+    return secret

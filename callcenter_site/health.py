@@ -1,0 +1,52 @@
+"""`/healthz`: the process answers. `/readyz`: each part it needs answers, by name."""
+
+import shutil
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when every part answers, else 503. Only names and "ok" or "failed": reasons stand in the log."""
+    parts = {name: _works(check) for name, check in CHECKS.items()}
+    return JsonResponse({name: "ok" if fine else "failed" for name, fine in parts.items()}, status=200 if all(parts.values()) else 503)
+
+
+def _works(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except Exception:  # any failure of a part is the answer, whatever its type
+        return False
+
+
+def _database() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return cursor.fetchone() == (1,)
+
+
+def _cache() -> bool:
+    token = uuid.uuid4().hex
+    cache.set("readyz", token, 30)
+    return cache.get("readyz") == token if settings.REDIS_URL else True
+
+
+def _storage() -> bool:
+    default_storage.exists("readyz")
+    return True
+
+
+def disk_has_room() -> bool:
+    return shutil.disk_usage(settings.VAR_DIR).free >= settings.DISK_FREE_BYTES
+
+
+CHECKS: dict[str, Callable[[], bool]] = {"database": _database, "cache": _cache, "storage": _storage, "disk": disk_has_room}

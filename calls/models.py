@@ -1,0 +1,384 @@
+"""The inbox of events, and the service records folded from them.
+
+`Call` is one conversation as the customer sees it: the service record. Its legs, queue entries and IVR steps are
+replaced as a whole whenever its events are folded again; nobody else writes them.
+"""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Agent, SkillGroup
+from callcenter_site.fields import Sha256Field
+from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
+from calls.querysets import CallEventQuerySet, CallQuerySet, OfVisibleCalls
+from configuration.scoping import AccountOwned
+
+
+class Direction(models.TextChoices):
+    INBOUND = "inbound", _("Inbound")
+    OUTBOUND = "outbound", _("Outbound")
+    INTERNAL = "internal", _("Internal")
+
+
+class CallState(models.TextChoices):
+    """Where a call is now."""
+
+    STARTED = "started", _("Started")
+    IN_IVR = "in_ivr", _("In IVR")
+    QUEUED = "queued", _("In queue")
+    RINGING = "ringing", _("Ringing")
+    TALKING = "talking", _("Talking")
+    ENDED = "ended", _("Ended")
+
+
+class Outcome(models.TextChoices):
+    """How a call ended, decided once by the fold. Empty while the call is open."""
+
+    ANSWERED = "answered", _("Answered")
+    ABANDONED_IN_IVR = "abandoned_in_ivr", _("Abandoned in IVR")
+    ABANDONED_IN_QUEUE = "abandoned_in_queue", _("Abandoned in queue")
+    ABANDONED_WHILE_RINGING = "abandoned_while_ringing", _("Abandoned while ringing")
+    SELF_SERVED = "self_served", _("Served by IVR")
+    TIMED_OUT = "timed_out", _("Timed out in queue")
+    OVERFLOWED = "overflowed", _("Queue full")
+    NO_AGENT = "no_agent", _("No agent online")
+    CLOSED = "closed", _("Out of hours")
+    VOICEMAIL = "voicemail", _("Voicemail")
+    FORWARDED = "forwarded", _("To an external center")
+    BLOCKED = "blocked", _("Blocked")
+    NOT_ANSWERED = "not_answered", _("Not answered")
+    LINE_BUSY = "line_busy", _("Line busy")
+    REFUSED = "refused", _("Refused")
+    UNREACHABLE = "unreachable", _("Unreachable")
+    CANCELLED = "cancelled", _("Cancelled by agent")
+    LOST_CONTACT = "lost_contact", _("Lost contact")
+    FAILED = "failed", _("System error")
+
+
+class Party(models.TextChoices):
+    CUSTOMER = "customer", _("Customer")
+    AGENT = "agent", _("Agent")
+    SYSTEM = "system", _("System")
+
+
+class IvrExit(models.TextChoices):
+    TO_QUEUE = "to_queue", _("to a queue")
+    TO_AGENT = "to_agent", _("to an agent")
+    HANGUP = "hangup", _("caller hung up")
+    SELF_SERVED = "self_served", _("served")
+    VOICEMAIL = "voicemail", _("voicemail")
+    FORWARDED = "forwarded", _("to an external center")
+    REJECTED = "rejected", _("turned away")
+    ERROR = "error", _("error")
+
+
+class EntryOutcome(models.TextChoices):
+    """How an entry into a skill group's queue ended (METRICS §1). Empty while the caller waits."""
+
+    ANSWERED = "answered", _("Answered")
+    ABANDONED = "abandoned", _("Abandoned")
+    FLOW_OUT = "flow_out", _("Left the queue")
+    REJECTED = "rejected", _("Turned away")
+    LOST = "lost", _("Lost")
+
+
+class EntryCause(models.TextChoices):
+    IVR = "ivr", _("from the IVR")
+    DIRECT = "direct", _("directly")
+    TRANSFER = "transfer", _("transferred")
+    OVERFLOW = "overflow", _("from another queue")
+    REQUEUE = "requeue", _("queued again")
+
+
+class LegKind(models.TextChoices):
+    AGENT = "agent", _("Agent")
+    EXTERNAL = "external", _("External center")
+
+
+class LegResult(models.TextChoices):
+    """What became of an offer to an agent. Empty while it rings."""
+
+    ANSWERED = "answered", _("Answered")
+    NO_ANSWER = "no_answer", _("No answer")
+    REJECTED = "rejected", _("Rejected")
+    BUSY = "busy", _("Busy")
+    ELSEWHERE = "elsewhere", _("Answered by another")
+    CALLER_GAVE_UP = "caller_gave_up", _("Caller gave up")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+class EventState(models.TextChoices):
+    PENDING = "pending", _("Waiting")
+    FOLDED = "folded", _("In the record")
+    UNMATCHED = "unmatched", _("Unknown agent")
+    DEAD = "dead", _("Failed")
+
+
+class CallEvent(AccountOwned):
+    """One accepted event, as it came. Append-only: only its state of processing changes."""
+
+    event_key = Sha256Field(help_text="SHA-256 of account, source and id: the idempotency key.")
+    body_hash = Sha256Field(help_text="SHA-256 of the event's content: the same id with another body is a conflict.")
+    call_key = Sha256Field(help_text="SHA-256 of account and subject: all events of one call share it.")
+    source = models.CharField(_("source"), max_length=255)
+    event_id = models.CharField(_("event id"), max_length=255)
+    type = models.CharField(_("type"), max_length=60)
+    subject = models.CharField(_("subject"), max_length=255)
+    sequence = models.CharField(max_length=40, blank=True)
+    occurred_at = models.DateTimeField(_("happened"))
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    data = models.JSONField(_("data"), default=dict)
+    state = models.CharField(_("state"), max_length=10, choices=EventState, default=EventState.PENDING)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    retry_at = models.DateTimeField(_("due"), default=timezone.now)
+    error = models.CharField(_("reason"), max_length=500, blank=True)
+
+    objects = CallEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["-id"]
+        permissions = [("redrive_callevent", "May fold failed events again")]
+        constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="event_once")]
+        indexes = [
+            models.Index(fields=["account", "call_key"], name="event_call"),
+            models.Index(fields=["state", "retry_at", "id"], name="event_due"),
+            models.Index(fields=["account", "state"], name="event_depth"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class Call(AccountOwned):
+    """The service record: one conversation as the customer sees it. Durations in seconds, exact to the millisecond."""
+
+    call_id = models.CharField(_("call ID"), max_length=255)
+    call_key = Sha256Field()
+    direction = models.CharField(_("direction"), max_length=10, choices=Direction, default=Direction.INBOUND)
+    call_type = models.CharField(_("call type"), max_length=40, blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=CallState, default=CallState.STARTED)
+    outcome = models.CharField(_("outcome"), max_length=24, choices=Outcome, blank=True)
+    calling_number = models.CharField(_("calling number"), max_length=NUMBER_LENGTH, blank=True)
+    called_number = models.CharField(_("called number"), max_length=NUMBER_LENGTH, blank=True)
+    provider = models.CharField(_("telecom provider"), max_length=60, blank=True)
+    location = models.CharField(_("location"), max_length=100, blank=True)
+
+    started_at = models.DateTimeField(_("started"))
+    answered_at = models.DateTimeField(_("answered"), null=True, help_text="When an agent first spoke.")
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    ended_on = models.DateField(_("ended on"), null=True, help_text="The account's local date of the end, frozen: the clock of the six months.")
+    end_is_inferred = models.BooleanField(_("end inferred"), default=False)
+    ivr_entered_at = models.DateTimeField(null=True)
+    ivr_left_at = models.DateTimeField(null=True)
+    ivr_exit = models.CharField(_("left the IVR"), max_length=12, choices=IvrExit, blank=True)
+
+    ivr_seconds = models.FloatField(_("in IVR"), default=0)
+    wait_seconds = models.FloatField(_("wait"), default=0, help_text="Sum over its queue entries, ringing included.")
+    ring_seconds = models.FloatField(_("ringing"), default=0)
+    talk_seconds = models.FloatField(_("talk"), default=0, help_text="Speaking with agents, without hold.")
+    hold_seconds = models.FloatField(_("hold"), default=0)
+    wrap_up_seconds = models.FloatField(_("wrap-up"), default=0)
+
+    disconnect_party = models.CharField(_("ended by"), max_length=10, choices=Party, blank=True)
+    end_cause = models.CharField(_("cause"), max_length=40, blank=True)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("agent"))
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    n_transfers = models.PositiveSmallIntegerField(_("transfers"), default=0)
+    rating_asked = models.BooleanField(_("rating asked"), default=False)
+    rating_score = models.FloatField(_("rating"), null=True)
+    rating_scale = models.PositiveSmallIntegerField(null=True)
+    disposition = models.CharField(_("disposition"), max_length=60, blank=True)
+    remark = models.TextField(_("remark"), blank=True)
+
+    last_event_at = models.DateTimeField(default=timezone.now)
+    folded_at = models.DateTimeField(default=timezone.now)
+    sealed_at = models.DateTimeField(null=True, help_text="When its raw events left the database; null: it can be folded from them.")
+
+    objects = CallQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("service record")
+        verbose_name_plural = _("service records")
+        ordering = ["-started_at", "-pk"]
+        permissions = [("see_full_number", "May see whole phone numbers")]
+        constraints = [models.UniqueConstraint(fields=["account", "call_key"], name="call_once")]
+        indexes = [
+            models.Index(fields=["account", "started_at"], name="call_started"),
+            models.Index(fields=["account", "state", "started_at"], name="call_state"),
+            models.Index(fields=["account", "outcome", "started_at"], name="call_outcome"),
+            models.Index(fields=["account", "agent", "started_at"], name="call_agent"),
+            models.Index(fields=["account", "skill_group", "started_at"], name="call_group"),
+            models.Index(fields=["account", "calling_number", "started_at"], name="call_calling"),
+            models.Index(fields=["account", "called_number", "started_at"], name="call_called"),
+            models.Index(fields=["account", "ended_on", "id"], name="call_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return self.call_id
+
+    @property
+    def connected_seconds(self) -> float:
+        """Talk and hold: what a customer calls the length of the conversation."""
+        return self.talk_seconds + self.hold_seconds
+
+
+class CallPart(AccountOwned):
+    """A row below a call, replaced with it. `seq` is its place among its kind, from 1."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="%(class)ss", verbose_name=_("service record"))
+    seq = models.PositiveSmallIntegerField()
+
+    objects = OfVisibleCalls.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class CallLeg(CallPart):
+    """One party's part in a call: an offer to an agent, answered or not, or the stretch at an external center."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="legs", verbose_name=_("service record"))
+    kind = models.CharField(_("party"), max_length=10, choices=LegKind)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="legs", verbose_name=_("agent"))
+    agent_reference = models.CharField(max_length=255, blank=True, help_text="What the platform called an agent the portal does not know; empty once matched.")
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    skill_group_reference = models.CharField(max_length=60, blank=True)
+    queue_seq = models.PositiveSmallIntegerField(null=True, help_text="The queue entry it answered or was offered for; null: offered directly.")
+    terminal = models.CharField(_("terminal"), max_length=20, blank=True)
+    number = models.CharField(_("external number"), max_length=NUMBER_LENGTH, blank=True)
+    provider = models.CharField(_("telecom provider"), max_length=60, blank=True)
+    offered_at = models.DateTimeField(_("offered"))
+    answered_at = models.DateTimeField(_("answered"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    wrap_up_ended_at = models.DateTimeField(_("wrap-up ended"), null=True)
+    holds = models.JSONField(default=list, help_text="Stretches on hold as [from, to] in ISO time.")
+    hold_seconds = models.FloatField(_("hold"), default=0)
+    result = models.CharField(_("result"), max_length=16, choices=LegResult, blank=True)
+    transfer_kind = models.CharField(_("transferred"), max_length=10, blank=True, help_text="blind or attended, if this party passed the call on.")
+    transfer_to = models.CharField(_("transferred to"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("leg")
+        verbose_name_plural = _("legs")
+        ordering = ["call_id", "seq"]
+        constraints = [models.UniqueConstraint(fields=["call", "seq"], name="leg_once")]
+        indexes = [models.Index(fields=["account", "agent", "offered_at"], name="leg_agent")]
+
+    def __str__(self) -> str:
+        return f"{self.call_id}/{self.seq}"
+
+
+class QueueEntry(CallPart):
+    """One entry of a call into a skill group's queue."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="queue_entries", verbose_name=_("service record"))
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    skill_group_reference = models.CharField(max_length=60, blank=True, help_text="What the platform called a group the portal does not know; empty once matched.")
+    cause = models.CharField(_("cause"), max_length=10, choices=EntryCause)
+    priority = models.SmallIntegerField(_("priority"), null=True)
+    entered_at = models.DateTimeField(_("entered"))
+    left_at = models.DateTimeField(_("left"), null=True)
+    wait_seconds = models.FloatField(_("wait"), default=0)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=EntryOutcome, blank=True)
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    while_ringing = models.BooleanField(default=False, help_text="Abandoned while an agent's phone rang.")
+
+    class Meta:
+        verbose_name = _("queue entry")
+        verbose_name_plural = _("queue entries")
+        ordering = ["call_id", "seq"]
+        constraints = [models.UniqueConstraint(fields=["call", "seq"], name="entry_once")]
+        indexes = [
+            models.Index(fields=["account", "entered_at"], name="entry_entered"),
+            models.Index(fields=["account", "skill_group", "entered_at"], name="entry_group"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.call_id}/{self.seq}"
+
+
+class IvrStep(CallPart):
+    """A prompt the caller heard, and what they entered."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="ivr_steps", verbose_name=_("service record"))
+    step = models.CharField(_("step"), max_length=100, blank=True)
+    prompt = models.TextField(_("prompt"), blank=True, help_text="The prompt's code or its text.")
+    prompt_kind = models.CharField(_("kind"), max_length=20, blank=True)
+    prompted_at = models.DateTimeField(_("prompted"), null=True)
+    input = models.TextField(_("input"), blank=True)
+    input_kind = models.CharField(_("entered as"), max_length=10, blank=True)
+    input_at = models.DateTimeField(_("entered"), null=True)
+
+    class Meta:
+        verbose_name = _("IVR step")
+        verbose_name_plural = _("IVR steps")
+        ordering = ["call_id", "seq"]
+        constraints = [models.UniqueConstraint(fields=["call", "seq"], name="ivr_step_once")]
+        indexes = [models.Index(fields=["account", "call"], name="ivr_step_account")]
+
+    def __str__(self) -> str:
+        return f"{self.call_id}/{self.seq}"
+
+
+class AudioState(models.TextChoices):
+    EXPECTED = "expected", _("Expected")
+    STORED = "stored", _("Stored")
+
+
+class CallAudio(AccountOwned):
+    """A sound file of a call. The row names the file before the file is written, and goes after the file is gone."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="%(class)ss", verbose_name=_("service record"))
+    event_key = Sha256Field()
+    recorded_at = models.DateTimeField(_("recorded"))
+    duration_seconds = models.FloatField(_("length"), null=True)
+    reference = models.CharField(_("reference"), max_length=500, blank=True, help_text="Where the platform said the file is.")
+    state = models.CharField(_("state"), max_length=10, choices=AudioState, default=AudioState.EXPECTED)
+    key = models.CharField(max_length=200, blank=True, help_text="Name in object storage: random, nothing personal.")
+    content_type = models.CharField(max_length=40, blank=True)
+    n_bytes = models.PositiveBigIntegerField(_("size"), default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+
+    objects = OfVisibleCalls.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class Recording(CallAudio):
+    class Meta:
+        verbose_name = _("recording")
+        verbose_name_plural = _("recordings")
+        ordering = ["-recorded_at", "-pk"]
+        permissions = [("listen_recording", "May listen to recordings and voicemail")]
+        constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="recording_once")]
+
+
+class Voicemail(CallAudio):
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    heard_by = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("heard by"))
+    heard_at = models.DateTimeField(_("heard"), null=True)
+
+    class Meta:
+        verbose_name = _("voicemail")
+        verbose_name_plural = _("voicemail")
+        ordering = ["-recorded_at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="voicemail_once")]
+
+
+class StaleCallSlot(AccountOwned):
+    """A 15-minute slot whose call figures must be counted again; written with the calls, removed by whoever counted.
+
+    Marks are only added, never updated, so writers do not wait for each other.
+    """
+
+    slot = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "slot"], name="stale_call_slot")]

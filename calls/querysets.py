@@ -1,0 +1,64 @@
+"""Questions about calls, in the field's words."""
+
+import datetime as dt
+from typing import Self
+
+from django.db.models import Q
+from django.utils import timezone
+
+from agents.querysets import own_groups
+from callcenter_site.phone_numbers import canonical
+from configuration.models import Role
+from configuration.scoping import AccountQuerySet, Actor
+
+
+class CallQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Own records: calls the person had a leg in. Own skill groups: also calls their groups were offered."""
+        rows = super().visible_to(actor)
+        scope = getattr(actor, "data_scope", Role.DataScope.ACCOUNT)
+        if scope == Role.DataScope.ACCOUNT:
+            return rows
+        from calls.models import CallLeg, QueueEntry  # the models import their querysets
+
+        own = Q(pk__in=CallLeg.objects.filter(account_id=actor.account_id, agent_id=actor.pk).values("call_id"))  # type: ignore[attr-defined]
+        if scope == Role.DataScope.OWN:
+            return rows.filter(own)
+        groups = own_groups(actor)
+        entries = QueueEntry.objects.filter(account_id=actor.account_id, skill_group_id__in=groups).values("call_id")
+        return rows.filter(own | Q(skill_group_id__in=groups) | Q(pk__in=entries))
+
+    def open(self) -> Self:
+        return self.filter(ended_at=None)
+
+    def closed(self) -> Self:
+        return self.filter(ended_at__isnull=False)
+
+    def answered(self) -> Self:
+        return self.filter(answered_at__isnull=False)
+
+    def started_within(self, start: dt.datetime, end: dt.datetime) -> Self:
+        return self.filter(started_at__gte=start, started_at__lt=end)
+
+    def with_number(self, number: str, *, region: str) -> Self:
+        """Calls from or to a number, in any form it is written; the whole number, never a part of it."""
+        wanted = canonical(number, region)
+        return self.filter(Q(calling_number=wanted) | Q(called_number=wanted))
+
+
+class OfVisibleCalls(AccountQuerySet):
+    """Rows below a call: seen by whoever sees the call."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        rows = super().visible_to(actor)
+        if getattr(actor, "data_scope", Role.DataScope.ACCOUNT) == Role.DataScope.ACCOUNT:
+            return rows
+        from calls.models import Call  # the models import their querysets
+
+        return rows.filter(call_id__in=Call.objects.visible_to(actor).values("pk"))
+
+
+class CallEventQuerySet(AccountQuerySet):
+    def due(self, *, at: dt.datetime | None = None) -> Self:
+        """Waiting to be folded, oldest first."""
+        return self.filter(state="pending", retry_at__lte=at or timezone.now()).order_by("id")

@@ -28,6 +28,12 @@ def files_in_a_temporary_folder(tmp_path, settings):
     settings.STORAGES = storages
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings):
+    """A password hash is slow on purpose; no test is about that."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def account(db) -> Account:
     return AccountFactory()

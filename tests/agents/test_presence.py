@@ -1,0 +1,165 @@
+"""Status changes: any order and any repetition of the same changes leaves the same unbroken chain."""
+
+import datetime as dt
+import hashlib
+
+import pytest
+from django.core.exceptions import ValidationError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from agents.models import StaleStatusSlot, Status, StatusChange
+from agents.presence import StatusFact, change_status, record_status_changes
+from configuration.models import Account
+from tests.factories import AccountFactory, AgentFactory
+
+START = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)
+
+
+def at(minutes: float) -> dt.datetime:
+    return START + dt.timedelta(minutes=minutes)
+
+
+def fact(agent_id: int, minutes: float, status: str, name: str = "") -> StatusFact:
+    key = hashlib.sha256(f"{agent_id} {minutes} {status} {name}".encode()).digest()
+    return StatusFact(agent_id=agent_id, status=status, started_at=at(minutes), change_key=key)
+
+
+def chain(agent) -> list[tuple[str, float, float | None]]:
+    """The agent's rows as (status, from, until), in minutes after START."""
+
+    def minutes(moment: dt.datetime | None) -> float | None:
+        return None if moment is None else (moment - START).total_seconds() / 60
+
+    rows = StatusChange.objects.filter(agent=agent).order_by("started_at", "change_key")
+    return [(row.status, minutes(row.started_at), minutes(row.ended_at)) for row in rows]
+
+
+def stale_slots(account: Account) -> set[dt.datetime]:
+    return set(StaleStatusSlot.objects.filter(account=account).values_list("slot", flat=True))
+
+
+@pytest.fixture
+def agent(account):
+    return AgentFactory(account=account)
+
+
+def test_each_change_ends_the_one_before(agent):
+    change_status(agent=agent, status="available", at=at(0))
+    change_status(agent=agent, status="break", at=at(20), reason="lunch")
+    assert chain(agent) == [("available", 0, 20), ("break", 20, None)]
+    assert (agent.status, agent.status_reason, agent.status_since) == ("break", "lunch", at(20))
+
+
+def test_a_late_change_takes_its_place_and_leaves_the_present_alone(agent):
+    change_status(agent=agent, status="available", at=at(0))
+    change_status(agent=agent, status="offline", at=at(60))
+    change_status(agent=agent, status="busy", at=at(30))
+    assert chain(agent) == [("available", 0, 30), ("busy", 30, 60), ("offline", 60, None)]
+    assert agent.status == "offline"
+
+
+def test_a_change_before_all_others_ends_at_the_first_of_them(agent):
+    change_status(agent=agent, status="busy", at=at(60))
+    change_status(agent=agent, status="available", at=at(0))
+    assert chain(agent) == [("available", 0, 60), ("busy", 60, None)]
+    assert agent.status == "busy"
+
+
+def test_the_same_change_again_is_one_row_and_no_new_mark(agent):
+    first = change_status(agent=agent, status="available", at=at(0))
+    marks = StaleStatusSlot.objects.count()
+    assert change_status(agent=agent, status="available", at=at(0)) == first
+    assert chain(agent) == [("available", 0, None)]
+    assert StaleStatusSlot.objects.count() == marks
+
+
+def test_agents_do_not_end_each_others_changes(account, agent):
+    other = AgentFactory(account=account)
+    record_status_changes(
+        account=account, changes=[fact(agent.pk, 0, "busy"), fact(other.pk, 5, "busy"), fact(agent.pk, 9, "break")]
+    )
+    assert chain(agent) == [("busy", 0, 9), ("break", 9, None)]
+    assert chain(other) == [("busy", 5, None)]
+
+
+def test_an_agent_of_another_account_is_refused(account):
+    stranger = AgentFactory()
+    with pytest.raises(ValueError, match="not of account"):
+        record_status_changes(account=account, changes=[fact(stranger.pk, 0, "busy")])
+    assert not StatusChange.objects.exists()
+
+
+def test_an_unknown_status_is_refused(agent):
+    with pytest.raises(ValidationError):
+        change_status(agent=agent, status="asleep", at=at(0))
+
+
+def test_slots_of_what_changed_are_marked_and_no_others(account, agent):
+    record_status_changes(account=account, changes=[fact(agent.pk, 0, "busy"), fact(agent.pk, 100, "offline")], at=at(100))
+    StaleStatusSlot.objects.all().delete()
+    record_status_changes(account=account, changes=[fact(agent.pk, 50, "break")], at=at(100))
+    assert stale_slots(account) == {at(45), at(60), at(75), at(90)}
+
+
+def test_an_open_status_that_ends_is_counted_from_its_start(account, agent):
+    record_status_changes(account=account, changes=[fact(agent.pk, 0, "busy")], at=at(1))
+    assert stale_slots(account) == {at(0)}
+    StaleStatusSlot.objects.all().delete()
+    record_status_changes(account=account, changes=[fact(agent.pk, 40, "offline")], at=at(41))
+    assert stale_slots(account) == {at(0), at(15), at(30)}
+
+
+def test_a_batch_costs_the_same_queries_for_one_agent_or_many(account, django_assert_num_queries):
+    agents = [AgentFactory(account=account) for _ in range(20)]
+    record_status_changes(account=account, changes=[fact(one.pk, 0, "available") for one in agents], at=at(0))
+    with django_assert_num_queries(10):  # two of them are the savepoint
+        record_status_changes(account=account, changes=[fact(one.pk, 5, "busy") for one in agents], at=at(5))
+
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 6), st.sampled_from(Status.values), st.sampled_from("ab")),
+    min_size=1,
+    max_size=12,
+)
+
+
+class AnyOrder(TestCase):
+    @settings(max_examples=40, deadline=None)
+    @given(changes=CHANGES, data=st.data())
+    def test_any_order_batching_and_repetition_gives_the_same_rows(self, changes, data):
+        accounts = [AccountFactory(), AccountFactory()]
+        people = [[AgentFactory(account=account), AgentFactory(account=account)] for account in accounts]
+
+        def facts(agents) -> list[StatusFact]:
+            """The key names the change without naming the agent's row, so that both accounts have equal keys."""
+            return [
+                StatusFact(
+                    agent_id=agents[who].pk,
+                    status=status,
+                    started_at=at(10 * when),
+                    change_key=hashlib.sha256(f"{who}{when}{status}{name}".encode()).digest(),
+                )
+                for who, when, status, name in changes
+            ]
+
+        record_status_changes(account=accounts[0], changes=facts(people[0]))
+        shuffled = data.draw(st.permutations(facts(people[1])))
+        while shuffled:
+            size = data.draw(st.integers(1, len(shuffled)))
+            batch, shuffled = shuffled[:size], shuffled[size:]
+            for _ in range(data.draw(st.integers(1, 2))):
+                record_status_changes(account=accounts[1], changes=batch)
+
+        for straight, mixed in zip(people[0], people[1], strict=True):
+            rows = chain(straight)
+            assert rows == chain(mixed)
+            for before, after in zip(rows, rows[1:], strict=False):
+                assert before[2] == after[1]
+            if rows:
+                assert rows[-1][2] is None
+            for agent in (straight, mixed):
+                agent.refresh_from_db()
+            assert (straight.status, straight.status_reason) == (mixed.status, mixed.status_reason)
+            assert straight.status == (rows[-1][0] if rows else Status.OFFLINE)

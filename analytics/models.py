@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import SkillGroup
+from analytics.querysets import CallIntervalQuerySet, QueueIntervalQuerySet
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from configuration.scoping import AccountOwned
 
@@ -18,14 +19,15 @@ class CallInterval(AccountOwned):
     n_open = models.PositiveIntegerField(default=0)
     n_blocked = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
+    n_answered_open = models.PositiveIntegerField(default=0, help_text="Answered and not over: their times are not counted yet.")
     n_entered_ivr = models.PositiveIntegerField(default=0)
     n_abandoned_in_ivr = models.PositiveIntegerField(default=0)
     n_self_served = models.PositiveIntegerField(default=0)
     n_to_manual = models.PositiveIntegerField(default=0, help_text="Asked for a person: entered a queue or rang an agent.")
+    n_manual_answered = models.PositiveIntegerField(default=0, help_text="Asked for a person, and spoke to one.")
     n_never_reached = models.PositiveIntegerField(default=0, help_text="Asked for a person, ended, and never spoke to one.")
     n_voicemail = models.PositiveIntegerField(default=0)
     n_transferred = models.PositiveIntegerField(default=0)
-    connected_seconds = models.FloatField(default=0, help_text="Talk and hold of all legs of answered calls.")
     talk_seconds = models.FloatField(default=0)
     hold_seconds = models.FloatField(default=0)
     wrap_up_seconds = models.FloatField(default=0)
@@ -34,6 +36,8 @@ class CallInterval(AccountOwned):
     n_satisfied = models.PositiveIntegerField(default=0, help_text="Scores of at least 4 of 5, or the same share of another scale.")
     rating_sum = models.FloatField(default=0, help_text="Scores brought to a scale of 5.")
 
+    objects = CallIntervalQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("call count")
         verbose_name_plural = _("call counts")
@@ -41,10 +45,15 @@ class CallInterval(AccountOwned):
 
 
 class QueueInterval(AccountOwned):
-    """Entries into a skill group's queue in a slot, with how they ended. `skill_group` null: a group the portal does not know."""
+    """Entries into a skill group's queue in a slot, with how they ended, and what its agents answered in the slot.
+
+    `skill_group` null: a group the portal does not know. Direction and service number are those of the call.
+    """
 
     slot = models.DateTimeField()
     skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+    direction = models.CharField(max_length=10)
+    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
     n_entries = models.PositiveIntegerField(default=0)
     n_open = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
@@ -63,19 +72,30 @@ class QueueInterval(AccountOwned):
     abandoned_wait_seconds = models.FloatField(default=0)
     longest_wait_seconds = models.FloatField(default=0)
     wait_histogram = models.JSONField(default=list, help_text="Entries that waited, by the edges in metrics.WAIT_EDGES.")
+    n_legs = models.PositiveIntegerField(default=0, help_text="Answered legs of the group's agents that are over, by when they were answered.")
+    talk_seconds = models.FloatField(default=0, help_text="Of these legs.")
+    hold_seconds = models.FloatField(default=0, help_text="Of these legs.")
+    wrap_up_seconds = models.FloatField(default=0, help_text="Of these legs.")
+
+    objects = QueueIntervalQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("queue count")
         verbose_name_plural = _("queue counts")
-        indexes = [models.Index(fields=["account", "slot"], name="queue_interval_slot")]
+        # A null group is not held unique by any database: that nobody fills a slot twice at once is rollup's lock.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "slot", "skill_group", "direction", "service_number"], name="queue_interval_once"
+            )
+        ]
 
 
 class FillMark(AccountOwned):
-    """How far an account's counts are filled, shown on every dashboard as their freshness."""
+    """How far an account's counts are filled, shown on every dashboard as their freshness. Its row is the lock of the fill."""
 
-    filled_at = models.DateTimeField(_("counted"), null=True)
-    n_slots = models.PositiveIntegerField(default=0)
-    seconds = models.FloatField(default=0)
+    filled_at = models.DateTimeField(_("counted"), null=True, help_text="Everything marked before this moment is counted.")
+    n_slots = models.PositiveIntegerField(default=0, help_text="Filled in the last pass.")
+    seconds = models.FloatField(default=0, help_text="What the last pass took.")
 
     class Meta:
         verbose_name = _("freshness")

@@ -1,0 +1,31 @@
+"""Questions about counts, in the field's words."""
+
+import datetime as dt
+from typing import Self
+
+from agents.querysets import own_groups, sees_account
+from configuration.models import Role
+from configuration.scoping import AccountQuerySet, Actor
+
+
+class IntervalQuerySet(AccountQuerySet):
+    def within(self, start: dt.datetime, end: dt.datetime) -> Self:
+        return self.filter(slot__gte=start, slot__lt=end)
+
+
+class CallIntervalQuerySet(IntervalQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Counts of calls know no skill group, so only those who see the whole account see them."""
+        rows = super().visible_to(actor)
+        return rows if sees_account(actor) else rows.none()
+
+
+class QueueIntervalQuerySet(IntervalQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Own skill groups: their queues. Own records: none, for these counts are of groups, not of people."""
+        rows = super().visible_to(actor)
+        if sees_account(actor):
+            return rows
+        if getattr(actor, "data_scope", None) == Role.DataScope.GROUPS:
+            return rows.filter(skill_group_id__in=own_groups(actor))
+        return rows.none()

@@ -36,6 +36,9 @@ def scoped_choices(db_field: Any, request: HttpRequest) -> Any:
     return db_field.remote_field.model._default_manager.visible_to(request.user)
 
 
+_FIELD_FILTER_ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__in", "__gte", "__lt", "__lte", "_from", "_to")
+
+
 class PortalAdmin(_Scoped, ModelAdmin):
     """A page for rows that people edit."""
 
@@ -43,6 +46,20 @@ class PortalAdmin(_Scoped, ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     list_per_page = 50
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what a declared filter asks for: any other lookup lets a hidden column be guessed letter by letter."""
+        return lookup in self._declared_lookups(request)
+
+    def _declared_lookups(self, request: HttpRequest | None) -> set[str]:
+        declared: set[str] = set()
+        for item in self.get_list_filter(request):  # type: ignore[arg-type]
+            if isinstance(item, type):
+                declared.update(getattr(item, "parameter_names", ()), {getattr(item, "parameter_name", "")})
+            else:
+                name = item if isinstance(item, str) else item[0]
+                declared.update(f"{name}{ending}" for ending in _FIELD_FILTER_ENDINGS)
+        return declared
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
@@ -81,7 +98,16 @@ class PortalInline(_Scoped, TabularInline):
 
 
 class ScopedRelatedFilter(AutocompleteSelectFilter):
-    """Filter by a related row: found through the related page's search, which knows only the account's rows."""
+    """Filter by a related row: found through the related page's search, which knows only the account's rows.
+
+    The chosen row's name is looked up in the account as well, so an id typed into the address names nobody.
+    """
+
+    def choices(self, changelist: Any) -> Any:
+        for choice in super().choices(changelist):
+            chosen = choice["form"].fields[self.lookup_kwarg]
+            chosen.queryset = chosen.queryset.visible_to(self.request.user)
+            yield choice
 
 
 def _account_of(request: HttpRequest) -> int:

@@ -6,6 +6,7 @@ portal runs on SQLite, files and one process.
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.templatetags.static import static
@@ -93,7 +94,12 @@ if COS_BUCKET:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    # Where a browser is sent to play a recording; the page must be allowed to load sound from there.
+    _endpoint = urlsplit(_files["OPTIONS"]["endpoint_url"] or f"https://s3.{_files['OPTIONS']['region_name']}.amazonaws.com")
+    _by_path = env.text("COS_ADDRESSING", "virtual") == "path"
+    RECORDINGS_ORIGINS = [f"{_endpoint.scheme}://{'' if _by_path else COS_BUCKET + '.'}{_endpoint.netloc}"]
 else:
+    RECORDINGS_ORIGINS = []
     _files = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "files"}}
 STORAGES = {
     "default": _files,
@@ -185,7 +191,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "configuration.scoping.AccountMiddleware",
-    "auditlog.middleware.AuditlogMiddleware",
+    "callcenter_site.audit.AuditMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -256,7 +262,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF, "'unsafe-eval'"],  # Alpine, which the admin theme is built on, evaluates expressions
         "style-src": [SELF, "'unsafe-inline'"],
         "img-src": [SELF, "data:"],
-        "media-src": [SELF, "blob:"],
+        "media-src": [SELF, "blob:", *RECORDINGS_ORIGINS],
         "object-src": [NONE],
         "frame-ancestors": [NONE],
         "base-uri": [SELF],

@@ -1,0 +1,143 @@
+"""How tables that grow are paged: they are never counted, and never walked from their start.
+
+The admin counts up to a bound that moves with the page looked at. The API goes on after the last row it gave, by the
+time and id of that row, so a page costs the same at any depth and a row that arrives meanwhile shifts nothing.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+COUNTED_AHEAD = 1000
+"""Rows the admin counts beyond the page it shows."""
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts only as far as somebody may page next, and says "1,000+" beyond."""
+
+    template_name = "admin/pagination_bounded.html"
+
+    def __init__(self, *args: Any, page_asked_for: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        reached = page_asked_for * self.per_page
+        self.bound = COUNTED_AHEAD * (1 + (reached + self.per_page) // COUNTED_AHEAD)
+
+    @cached_property
+    def _counted(self) -> int:
+        rows: Any = self.object_list
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        # Ordered as the list is: the index that gives the page also gives the count, and the walk stops at the bound.
+        return rows[: self.bound + 1].count()
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return min(self._counted, self.bound)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are more rows than were counted."""
+        return self._counted > self.bound
+
+
+class NewestFirstByTime(BasePagination):
+    """Pages of a table ordered by a time and then the id, newest first."""
+
+    time_field = "started_at"
+    page_size = 50
+    max_page_size = 500
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+        self.request = request
+        size = self._size(request)
+        rows = queryset.order_by(f"-{self.time_field}", "-pk")
+        if cursor := request.query_params.get("cursor"):
+            moment, pk = _read_cursor(cursor)
+            # The first condition alone already bounds the index; the second drops what was given at the same instant.
+            rows = rows.filter(**{f"{self.time_field}__lte": moment}).exclude(
+                Q(**{self.time_field: moment}) & Q(pk__gte=pk)
+            )
+        page = list(rows[: size + 1])
+        self.has_more = len(page) > size
+        self.page = page[:size]
+        return self.page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"next": self._next_link(), "results": data})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "required": ["next", "results"],
+            "properties": {
+                "next": {
+                    "type": "string",
+                    "format": "uri",
+                    "nullable": True,
+                    "description": "The address of the next older page; null on the last one.",
+                },
+                "results": schema,
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": "cursor",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "Where to go on; taken from `next`.",
+            },
+            {
+                "name": "limit",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size},
+                "description": "Rows on a page.",
+            },
+        ]
+
+    def _size(self, request: Request) -> int:
+        asked = request.query_params.get("limit")
+        if asked is None:
+            return self.page_size
+        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked[:6]) <= self.max_page_size:
+            raise exceptions.ValidationError({"limit": [_("Give a number from 1 to %(most)d.") % {"most": self.max_page_size}]})
+        return int(asked)
+
+    def _next_link(self) -> str | None:
+        if not self.has_more:
+            return None
+        last = self.page[-1]
+        parameters = [(name, value) for name, values in self.request.query_params.lists() for value in values if name != "cursor"]
+        parameters.append(("cursor", _write_cursor(getattr(last, self.time_field), last.pk)))
+        return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
+
+
+def _write_cursor(moment: dt.datetime, pk: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([moment.isoformat(), pk]).encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> tuple[dt.datetime, int]:
+    try:
+        moment, pk = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        at = dt.datetime.fromisoformat(moment)
+        if at.tzinfo is None or not isinstance(pk, int) or isinstance(pk, bool) or not 0 <= pk < 2**63:
+            raise ValueError
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise exceptions.ValidationError({"cursor": [_("This is not a cursor of ours; start without one.")]}) from error
+    return at, pk

@@ -67,9 +67,7 @@ class NewestFirstByTime(BasePagination):
         if cursor := request.query_params.get("cursor"):
             moment, pk = _read_cursor(cursor)
             # The first condition alone already bounds the index; the second drops what was given at the same instant.
-            rows = rows.filter(**{f"{self.time_field}__lte": moment}).exclude(
-                Q(**{self.time_field: moment}) & Q(pk__gte=pk)
-            )
+            rows = rows.filter(**{f"{self.time_field}__lte": moment}).exclude(Q(**{self.time_field: moment}) & Q(pk__gte=pk))
         page = list(rows[: size + 1])
         self.has_more = len(page) > size
         self.page = page[:size]
@@ -87,6 +85,7 @@ class NewestFirstByTime(BasePagination):
                     "type": "string",
                     "format": "uri",
                     "nullable": True,
+                    "example": "https://portal.example.com/api/v1/calls/?cursor=WyIyMDI2LTExLTI0VDAxOjAwOjAwKzAwOjAwIiwgNDgyMTFd",
                     "description": "The address of the next older page; null on the last one.",
                 },
                 "results": schema,

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, OperationalError
 from django.http import Http404
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, serializers, status, viewsets
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import BasePermission
@@ -40,6 +41,16 @@ class NewestFirst(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 500
+
+
+class DeclaredFilters(DjangoFilterBackend):
+    """Filters a list by what its filter set declares; any other name is an error, never a filter that did nothing."""
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        declared = {"cursor", "limit", "format", *view.filterset_class.base_filters}
+        if unknown := sorted(set(request.query_params) - declared):
+            raise exceptions.ValidationError({name: ["This parameter is not known here."] for name in unknown})
+        return super().filter_queryset(request, queryset, view)
 
 
 class PortalView(APIView):

@@ -11,6 +11,17 @@ from callcenter_site.phone_numbers import canonical
 from configuration.models import Role
 from configuration.scoping import AccountQuerySet, Actor
 
+PARTS = (
+    "legs__agent",
+    "legs__skill_group",
+    "queue_entries__skill_group",
+    "ivr_steps",
+    "recordings",
+    "voicemails__skill_group",
+    "voicemails__heard_by",
+)
+"""Everything below a call, to be prefetched where one call is shown."""
+
 
 class CallQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:

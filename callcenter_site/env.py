@@ -57,6 +57,14 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
     return number
 
 
+def choice(name: str, options: tuple[str, ...], *, default: str) -> str:
+    """One of the options, given in any letter case."""
+    value = text(name, default).upper()
+    if value not in options:
+        raise ImproperlyConfigured(f"{name}: expected one of {', '.join(options)}")
+    return value
+
+
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list."""
     value = _raw(name)

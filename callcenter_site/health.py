@@ -1,5 +1,6 @@
 """`/healthz`: the process answers. `/readyz`: each part it needs answers, by name."""
 
+import logging
 import shutil
 import uuid
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
+log = logging.getLogger(__name__)
+
 
 def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
@@ -17,21 +20,23 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when every part answers, else 503. Only names and "ok" or "failed": reasons stand in the log."""
-    parts = {name: _works(check) for name, check in CHECKS.items()}
-    return JsonResponse({name: "ok" if fine else "failed" for name, fine in parts.items()}, status=200 if all(parts.values()) else 503)
+    parts = {name: _works(name, check) for name, check in CHECKS.items()}
+    answer = {name: "ok" if fine else "failed" for name, fine in parts.items()}
+    return JsonResponse(answer, status=200 if all(parts.values()) else 503)
 
 
-def _works(check: Callable[[], bool]) -> bool:
+def _works(name: str, check: Callable[[], bool]) -> bool:
     try:
         return check()
-    except Exception:  # any failure of a part is the answer, whatever its type
+    except Exception as error:  # any failure of a part is the answer, whatever its type
+        log.warning("%s does not answer: %s", name, type(error).__name__)
         return False
 
 
 def _database() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-        return cursor.fetchone() == (1,)
+        return bool(cursor.fetchone() == (1,))
 
 
 def _cache() -> bool:

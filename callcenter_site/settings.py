@@ -4,6 +4,8 @@ A service (database, Redis, object storage, broker) is in use exactly when its a
 portal runs on SQLite, files and one process.
 """
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site import env
+from callcenter_site.logs import logging_settings
 from callcenter_site.navigation import NAVIGATION
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -116,6 +119,7 @@ if CELERY_EMBEDDED:
         "data_folder_out": str(_queue_dir),
         "control_folder": str(_queue_dir / "control"),
         "store_processed": False,
+        "polling_interval": 0.25,
     }
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -125,6 +129,7 @@ else:
         "global_keyprefix": env.text("REDIS_PREFIX", "portal") + ":celery:",
     }
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None  # nothing to clean up, so no job for it in the timetable
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -188,11 +193,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "callcenter_site.logs.RequestLog",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "configuration.scoping.AccountMiddleware",
     "callcenter_site.audit.AuditMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "callcenter_site.urls"
@@ -303,24 +308,22 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENFORCE_NON_BLANK_FIELDS": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "CallStateEnum": "calls.models.CallState",
+        "OutcomeEnum": "calls.models.Outcome",
+        "EntryOutcomeEnum": "calls.models.EntryOutcome",
+        "AudioStateEnum": "calls.models.AudioState",
+    },
 }
 
 # --- Audit and logs: ids only, nothing personal ----------------------------------------------------------------------
 AUDITLOG_INCLUDE_ALL_MODELS = False
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        "django_structlog": {"level": "WARNING"},
-        "celery": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
-        "uvicorn.access": {"level": "WARNING"},
-    },
-}
+LOG_LEVEL = env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
+LOGGING = logging_settings(LOG_LEVEL, for_people=sys.stderr.isatty())
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG  # a job runs every two seconds; failures are logged as errors
 
 # --- Admin theme -----------------------------------------------------------------------------------------------------
 UNFOLD = {

@@ -1,18 +1,58 @@
 """What every admin page stands on. Accounts never meet here, whatever is clicked or typed into the address.
 
 Scoping `get_queryset` alone is not enough: choices of forms and filters, autocompletes, inlines and writes are
-narrowed to the account as well, and a saved row is read back through the scoped queryset or rolled back.
+narrowed to the account as well, and a saved row is read back through the scoped queryset or rolled back. A row of
+another account and a row that does not exist get the same answer, to the letter.
 """
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.contrib.admin.models import LogEntry
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
+
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Any]
+else:
+    _ModelForm = forms.ModelForm
+
+_FIELD_FILTER_ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__in", "__gte", "__lt", "__lte", "_from", "_to")
+
+
+def scoped_choices(db_field: Any, request: HttpRequest) -> Any:
+    return db_field.remote_field.model._default_manager.visible_to(request.user)
+
+
+class AccountForm(_ModelForm):
+    """A form on a row of an account. What must be unique in the account is checked here, on the field it is typed in:
+    the account itself is no field of the form, so Django would leave such constraints to the database."""
+
+    asker: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding and hasattr(self.instance, "account_id"):
+            self.instance.account_id = self.asker.account_id
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        model = self._meta.model
+        for constraint in model._meta.total_unique_constraints:
+            names = [name for name in constraint.fields if name != "account"]
+            if "account" not in constraint.fields or len(names) != 1 or names[0] not in self.cleaned_data:
+                continue
+            same = model._base_manager.filter(account_id=self.instance.account_id, **{names[0]: self.cleaned_data[names[0]]})
+            if same.exclude(pk=self.instance.pk).exists():
+                self.add_error(names[0], _("This is in use already."))
 
 
 class _Scoped:
@@ -24,28 +64,46 @@ class _Scoped:
         return super().get_queryset(request).visible_to(request.user)  # type: ignore[misc]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs["queryset"] = scoped_choices(db_field, request)
+        kwargs.setdefault("queryset", scoped_choices(db_field, request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs["queryset"] = scoped_choices(db_field, request)
+        kwargs.setdefault("queryset", scoped_choices(db_field, request))
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
-def scoped_choices(db_field: Any, request: HttpRequest) -> Any:
-    return db_field.remote_field.model._default_manager.visible_to(request.user)
+class _Logged:
+    """The admin's own history names rows by id: what a row is called may be a person's name, and is erased with them."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return _log(request, obj, ADDITION, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return _log(request, obj, CHANGE, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        return [_log(request, obj, DELETION, "") for obj in queryset]
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Says nothing of what was asked for: whether it is another account's or nobody's makes no difference."""
+        messages.warning(request, _("There is no such record."))
+        if self.has_view_or_change_permission(request):  # type: ignore[attr-defined]
+            return redirect(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+        return redirect("admin:index")
 
 
-_FIELD_FILTER_ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__in", "__gte", "__lt", "__lte", "_from", "_to")
-
-
-class PortalAdmin(_Scoped, ModelAdmin):
+class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     """A page for rows that people edit."""
 
+    form = AccountForm
     view_on_site = False
     show_full_result_count = False
     list_filter_submit = True
     list_per_page = 50
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"asker": request.user})
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what a declared filter asks for: any other lookup lets a hidden column be guessed letter by letter."""
@@ -66,14 +124,25 @@ class PortalAdmin(_Scoped, ModelAdmin):
             obj.account_id = _account_of(request)
         with transaction.atomic():
             super().save_model(request, obj, form, change)
-            if not self.get_queryset(request).filter(pk=obj.pk).exists():
-                raise PermissionDenied  # rolled back: the row would not be the asker's to see
+            self.read_back(request, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with transaction.atomic():
+            super().save_related(request, form, formsets, change)
+            self.read_back(request, form.instance)
+
+    def read_back(self, request: HttpRequest, obj: Any) -> None:
+        """Refuses, and thereby rolls back, a row that the asker would not see or that points into another account."""
+        if not self.get_queryset(request).filter(pk=obj.pk).exists() or not _is_of_one_account(obj):
+            raise PermissionDenied(_("What you saved would not be yours to see, so it was not kept."))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         for row in formset.save(commit=False):
             if row._state.adding:
                 row.account_id = form.instance.account_id
             row.save()
+            if not _is_of_one_account(row):
+                raise PermissionDenied
         for row in formset.deleted_objects:
             row.delete()
         formset.save_m2m()
@@ -90,6 +159,28 @@ class FactAdmin(PortalAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class OperatorAdmin(_Logged, ModelAdmin):
+    """A page of the installation itself. Only operators open it, whatever a role holds."""
+
+    view_on_site = False
+    list_filter_submit = True
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_operator(request) and super().has_module_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_operator(request) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_operator(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_operator(request) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_operator(request) and super().has_delete_permission(request, obj)
 
 
 class PortalInline(_Scoped, TabularInline):
@@ -110,6 +201,37 @@ class ScopedRelatedFilter(AutocompleteSelectFilter):
             yield choice
 
 
+class ScopedDropdownFilter(RelatedDropdownFilter):
+    """Filter by one of few related rows, all of them listed."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
+        return [(row.pk, str(row)) for row in field.remote_field.model._default_manager.visible_to(request.user)]
+
+
+def _log(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:
+    return LogEntry.objects.create(
+        user_id=request.user.pk,
+        content_type_id=get_content_type_for_model(obj).pk,
+        object_id=str(obj.pk),
+        object_repr=f"#{obj.pk}",
+        action_flag=action,
+        change_message=message if isinstance(message, str) else _as_json(message),
+    )
+
+
+def _as_json(message: Any) -> str:
+    """The fields that changed; what their rows are called is left out."""
+    for entry in message:
+        for what in entry.values():
+            if "object" in what:
+                what["object"] = ""
+    return json.dumps(message)
+
+
+def _is_operator(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+
 def _account_of(request: HttpRequest) -> int:
     account_id: int | None = getattr(request.user, "account_id", None)
     if account_id is None:
@@ -117,5 +239,13 @@ def _account_of(request: HttpRequest) -> int:
     return account_id
 
 
-if admin.site.is_registered(LogEntry):
-    admin.site.unregister(LogEntry)
+def _is_of_one_account(row: Any) -> bool:
+    """Whether everything a row points to is of its own account."""
+    for field in row._meta.concrete_fields:
+        target = field.remote_field and field.remote_field.model
+        if not target or field.name == "account" or not hasattr(target, "account"):
+            continue
+        value = getattr(row, field.attname)
+        if value is not None and not target._base_manager.filter(pk=value, account_id=row.account_id).exists():
+            return False
+    return True

@@ -1,8 +1,17 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class CallcenterSiteConfig(AppConfig):
     name = "callcenter_site"
+    default = True
 
     def ready(self) -> None:
         from callcenter_site import checks  # noqa: F401  (registers the system checks once the apps are loaded)
+
+
+class PortalAdminConfig(admin_apps.AdminConfig):
+    """Django's admin, with our site in place of its own."""
+
+    default = False
+    default_site = "callcenter_site.admin_site.PortalSite"

@@ -158,10 +158,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 # --- Django ----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "callcenter_site",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "callcenter_site.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -247,6 +247,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "agents.sign_in.sign_in_name"  # a keyed hash: attempts hold no email
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "callcenter_site.admin_site.show_lockout"
 
 # --- Security --------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")

@@ -1,0 +1,66 @@
+"""The admin itself: which pages it takes in, how people come in, and what is said to those it keeps out.
+
+Pages of other packages know nothing of accounts, so none of them is taken in; ours must stand on the bases in
+`callcenter_site.admin`, or the portal does not start.
+"""
+
+import math
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, URLResolver
+from django.utils.translation import gettext_lazy as _
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+
+class SignInForm(AuthenticationForm):
+    """Email and password, for everybody: what a person may open is decided by the page they open."""
+
+    error_messages = {
+        "invalid_login": _("Email and password do not match, or this account cannot sign in."),
+        "inactive": _("Email and password do not match, or this account cannot sign in."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Email")
+        self.fields["username"].widget.input_type = "email"
+        self.fields["username"].widget.attrs["autocomplete"] = "username"
+        self.fields["password"].widget.attrs["autocomplete"] = "current-password"
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Whether somebody may sign in is the backend's answer; the page they open asks for its own permission."""
+
+
+class PortalSite(UnfoldAdminSite):
+    login_form = SignInForm
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        from callcenter_site.admin import OperatorAdmin, PortalAdmin  # that module registers pages with this site
+
+        if admin_class is not None and issubclass(admin_class, (PortalAdmin, OperatorAdmin)):
+            super().register(model_or_iterable, admin_class, **options)
+        elif admin_class is not None and (settings.BASE_DIR / admin_class.__module__.split(".")[0]).is_dir():
+            raise ImproperlyConfigured(f"{admin_class.__qualname__} must be a PortalAdmin, FactAdmin or OperatorAdmin")
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Without the redirect to any object of any model, which looks rows up unscoped."""
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Who is signed in and may not enter the admin is sent to the desk, which has an answer for everybody."""
+        if request.method == "GET" and request.user.is_authenticated and not self.has_permission(request):
+            return redirect("agents:desk")
+        return super().login(request, extra_context)  # type: ignore[no-any-return]
+
+
+def show_lockout(request: HttpRequest, original_response: HttpResponse | None, credentials: Any) -> HttpResponse:
+    """What somebody sees who has failed too often; it does not say whether the email exists."""
+    seconds = int(settings.AXES_COOLOFF_TIME * 3600)
+    context = {**admin.site.each_context(request), "title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
+    return render(request, "admin/locked_out.html", context, status=429, headers={"Retry-After": str(seconds)})

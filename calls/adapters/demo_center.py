@@ -69,7 +69,7 @@ _MEMBERSHIPS = (
     (SUPPORT,),
     (SUPPORT,),
     (SALES, CARE),
-    (CARE,),
+    (CARE, COMPLAINTS),
     (SUPPORT, CARE),
     (SALES,),
     (BILLING,),
@@ -150,6 +150,7 @@ GROUPS = (
         wrap_up=40,
         patience=130,
         longest_wait=300,
+        queue_limit=5,
         overflow_to=CARE,
         overflow_after=100,
         topics=(
@@ -188,7 +189,6 @@ GROUPS = (
         longest_wait=540,
         overflow_to=CARE,
         overflow_after=180,
-        priority=5,
         topics=(
             Topic(
                 "Complaint", "Technician came two hours late. Apology and a voucher.", "师傅上门迟到两小时，已致歉并赠送优惠券。"
@@ -209,7 +209,8 @@ GROUPS = (
         wrap_up=30,
         patience=170,
         hours=(0, 24),
-        longest_wait=420,
+        longest_wait=180,
+        queue_limit=7,
         topics=(
             Topic("Solved", "Delivery time moved to Saturday afternoon.", "送货时间改至周六下午。"),
             Topic("Information", "Asked for the opening hours of the shop.", "咨询门店营业时间。"),
@@ -224,11 +225,10 @@ CENTER = Center(
     zone=zoneinfo.ZoneInfo(TIME_ZONE),
     groups=GROUPS,
     seats=tuple(_seat(position) for position in range(len(AGENTS))),
-    lines=(Line(HOTLINE, 0.76), Line(SALES_LINE, 0.14, skill_group=SALES), Line(OFFICE_LINE, 0.10)),
+    lines=(Line(HOTLINE, 0.82), Line(SALES_LINE, 0.08, skill_group=SALES), Line(OFFICE_LINE, 0.10)),
     outbound_number=OFFICE_LINE,
     outbound_groups=(SALES, SALES, BILLING, CARE),
     fallback_group=CARE,
-    favored_group=COMPLAINTS,
     partner_number="+862055509000",
     partner_provider="China Unicom",
     # Subscriber parts of four zeros: the form of real numbers, kept to a block nobody is reached under by chance.

@@ -24,6 +24,8 @@ Steps = Generator[float, Any, T]
 """A course of things: yields how many seconds pass until it goes on, `FOREVER` to wait until it is woken."""
 
 FOREVER = math.inf
+FAVORED = 9
+"""The priority of good customers; all others have none."""
 BUCKET_SECONDS = 900.0
 
 
@@ -55,7 +57,6 @@ class Group:
     queue_limit: int = 25
     overflow_to: str = ""
     overflow_after: float = 90
-    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,6 @@ class Center:
     outbound_number: str
     outbound_groups: tuple[str, ...]
     fallback_group: str
-    favored_group: str
     partner_number: str
     partner_provider: str
     caller_ranges: tuple[CallerRange, ...]
@@ -170,7 +170,7 @@ class PastPeriod:
 class Steady:
     """The same traffic at every hour, in gentle waves; shifts follow each other round the clock."""
 
-    SHIFT_HOURS = 13.0
+    SHIFT_HOURS = 15.0
 
     def __init__(self, center: Center, *, calls_per_hour: float) -> None:
         self._per_second = calls_per_hour / 3600
@@ -226,10 +226,12 @@ class OpenCall:
     id: str
     direction: str
     opened_at: float
+    priority: int = 0
     n_events: int = 0
     talking: Desk | None = None
     answered_at: float = 0.0
     is_ended: bool = False
+    gave_up: bool = False
 
 
 class Process:
@@ -248,7 +250,9 @@ class Waiting:
     group: Group
     process: Process
     since: float
-    gives_up_at: float
+
+    def rank(self) -> tuple[int, float]:
+        return -self.call.priority, self.since
 
 
 class Simulation:
@@ -469,7 +473,7 @@ class Simulation:
         """The caller with the highest priority in the agent's queues, then the one who has waited longest."""
         first = [self._queues[name][0] for name in desk.seat.groups if self._queues[name]]
         if first:
-            waiting = min(first, key=lambda waiting: (-(waiting.group.priority or 0), waiting.since))
+            waiting = min(first, key=Waiting.rank)
             self._queues[waiting.group.name].popleft()
             desk.doing = Doing.ENGAGED
             self._put(waiting.process, 0.0, desk)
@@ -547,13 +551,15 @@ class Simulation:
         if group is None:
             return
         if caller.is_favored:
-            group = self._groups[self.center.favored_group]
+            call.priority = FAVORED
+        if group.overflow_to and not self._anyone_online(group) and self._chance(0.75):
+            group = self._groups[group.overflow_to]  # most menus lead nobody where nobody is
         if not self.traffic.is_open(group, self._local()):
             yield from self._turn_away(call, group)
             return
         desk, group = yield from self._find_agent(call, group)
         if desk is None:
-            if call.is_ended and self._chance(0.3):
+            if call.gave_up and self._chance(0.3):
                 self._begin(self._inbound(caller, line), self._between(60, 900))  # they try again
             return
         yield from self._conversation(call, desk, group)
@@ -671,8 +677,8 @@ class Simulation:
     def _queue(self, call: OpenCall, group: Group, gives_up_at: float) -> Steps[tuple[Desk | None, str]]:
         """One stay in a group's queue: an agent who answered, or why the caller left it; "" when the call ended."""
         data: dict[str, Any] = {"skill_group": group.name}
-        if group.priority is not None:
-            data["priority"] = group.priority
+        if call.priority:
+            data["priority"] = call.priority
         self._emit(call, "call.queued", **data)
         if not self._anyone_online(group):
             return None, "no_agents"
@@ -684,13 +690,13 @@ class Simulation:
         while True:
             desk = self._claim(group)
             if desk is None:
-                waiting = Waiting(call, group, self._current(), since, gives_up_at)
+                waiting = Waiting(call, group, self._current(), since)
                 self._line_up(waiting)
                 desk = yield min(gives_up_at, overflows_at, times_out_at) - self.now
                 if desk is None:
                     self._queues[group.name].remove(waiting)
                     if self.now >= gives_up_at - 1e-6:
-                        self._end(call, "customer")
+                        self._give_up(call)
                         return None, ""
                     if self.now >= overflows_at - 1e-6:
                         return None, "overflow"
@@ -701,10 +707,14 @@ class Simulation:
             if call.is_ended:
                 return None, ""
 
+    def _give_up(self, call: OpenCall) -> None:
+        call.gave_up = True
+        self._end(call, "customer")
+
     def _line_up(self, waiting: Waiting) -> None:
-        """Who was rung and not answered keeps their place, by when they first came."""
+        """Who was offered to an agent in vain keeps their place, by when they first came."""
         queue = self._queues[waiting.group.name]
-        place = next((n for n, other in enumerate(queue) if other.since > waiting.since), len(queue))
+        place = next((n for n, other in enumerate(queue) if other.rank() > waiting.rank()), len(queue))
         queue.insert(place, waiting)
 
     def _ring(self, call: OpenCall, desk: Desk, group: Group | None, gives_up_at: float) -> Steps[bool]:
@@ -724,7 +734,7 @@ class Simulation:
             rings, reason = self._between(1.5, 8.5), ""
         if gives_up_at < self.now + rings:
             yield gives_up_at - self.now
-            self._end(call, "customer")
+            self._give_up(call)
             self._free(desk)
             return False
         yield rings

@@ -162,7 +162,7 @@ CATALOGUE: tuple[Metric, ...] = (
         Unit.SECONDS,
         Source.CALLS,
         _HANDLE,
-        _("Work that an answered call takes, all its agents together. The average handle time per agent's leg is another figure."),
+        _("Work that an answered call takes, all its agents together. Handle time per agent's leg is another figure."),
         _("(talk + hold + wrap-up) ÷ answered calls that are over"),
         ("n_answered", "-n_answered_open"),
         Good.DOWN,

@@ -33,7 +33,9 @@ class CallInterval(AccountOwned):
     wrap_up_seconds = models.FloatField(default=0)
     n_rating_asked = models.PositiveIntegerField(default=0)
     n_rated = models.PositiveIntegerField(default=0)
-    n_satisfied = models.PositiveIntegerField(default=0, help_text="Scores of at least 4 of 5, or the same share of another scale.")
+    n_satisfied = models.PositiveIntegerField(
+        default=0, help_text="Scores of at least 4 of 5, or the same share of another scale."
+    )
     rating_sum = models.FloatField(default=0, help_text="Scores brought to a scale of 5.")
 
     objects = CallIntervalQuerySet.as_manager()
@@ -41,7 +43,9 @@ class CallInterval(AccountOwned):
     class Meta:
         verbose_name = _("call count")
         verbose_name_plural = _("call counts")
-        constraints = [models.UniqueConstraint(fields=["account", "slot", "direction", "service_number"], name="call_interval_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "slot", "direction", "service_number"], name="call_interval_once")
+        ]
 
 
 class QueueInterval(AccountOwned):
@@ -58,7 +62,9 @@ class QueueInterval(AccountOwned):
     n_open = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
     n_answered_in_target = models.PositiveIntegerField(default=0)
-    n_at_once = models.PositiveIntegerField(default=0, help_text="Answered by an agent of the group without entering its queue: a wait of 0.")
+    n_at_once = models.PositiveIntegerField(
+        default=0, help_text="Answered by an agent of the group without entering its queue: a wait of 0."
+    )
     n_abandoned = models.PositiveIntegerField(default=0)
     n_abandoned_in_target = models.PositiveIntegerField(default=0)
     n_abandoned_short = models.PositiveIntegerField(default=0)
@@ -72,7 +78,9 @@ class QueueInterval(AccountOwned):
     abandoned_wait_seconds = models.FloatField(default=0)
     longest_wait_seconds = models.FloatField(default=0)
     wait_histogram = models.JSONField(default=list, help_text="Entries that waited, by the edges in metrics.WAIT_EDGES.")
-    n_legs = models.PositiveIntegerField(default=0, help_text="Answered legs of the group's agents that are over, by when they were answered.")
+    n_legs = models.PositiveIntegerField(
+        default=0, help_text="Answered legs of the group's agents that are over, by when they were answered."
+    )
     talk_seconds = models.FloatField(default=0, help_text="Of these legs.")
     hold_seconds = models.FloatField(default=0, help_text="Of these legs.")
     wrap_up_seconds = models.FloatField(default=0, help_text="Of these legs.")

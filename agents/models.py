@@ -120,8 +120,14 @@ OPERATOR_PERMISSIONS = frozenset(
     {"agents.enter_admin", "configuration.view_account", "configuration.add_account", "configuration.change_account"}
     | {
         f"django_celery_beat.{action}_{model}"
-        for action in ("view", "change")
-        for model in ("periodictask", "intervalschedule", "crontabschedule")
+        for action, model in (
+            ("view", "periodictask"),
+            ("change", "periodictask"),
+            ("view", "intervalschedule"),
+            ("add", "intervalschedule"),
+            ("view", "crontabschedule"),
+            ("add", "crontabschedule"),
+        )
     }
 )
 

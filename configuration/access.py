@@ -4,12 +4,24 @@ A role holds Django permissions, so the admin, the API and the templates all ask
 stands here when an account is made; an administrator may give custom roles any part of what they hold themselves.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
 from configuration.models import Account, ApiKey, Role
+from configuration.scoping import Actor
 
 ENTER_ADMIN = "agents.enter_admin"
 SEE_FULL_NUMBER = "calls.see_full_number"
 LISTEN = "calls.listen_recording"
 SEE_FIGURES = "analytics.see_figures"
+
+
+def _all_of(app: str, model: str, *actions: str) -> set[str]:
+    return {f"{app}.{action}_{model}" for action in actions or ("view", "add", "change", "delete")}
+
 
 _AGENT = {"agents.use_desk", "calls.view_call", SEE_FULL_NUMBER}
 _INSPECTOR = {
@@ -18,6 +30,7 @@ _INSPECTOR = {
     LISTEN,
     "agents.view_agent",
     "agents.view_skillgroup",
+    "agents.view_skillgroupmember",
     "calls.view_call",
     "calls.view_recording",
     "calls.view_voicemail",
@@ -32,19 +45,14 @@ _SUPERVISOR = _INSPECTOR | {
 }
 _ADMINISTRATOR = (
     _SUPERVISOR
-    | {"calls.redrive_callevent", "retention.view_purgerun", "configuration.view_account", "configuration.change_account"}
-    | {
-        f"{app}.{action}_{model}"
-        for app, model in (
-            ("agents", "agent"),
-            ("agents", "skillgroup"),
-            ("agents", "skillgroupmember"),
-            ("configuration", "role"),
-            ("configuration", "servicenumber"),
-            ("configuration", "apikey"),
-        )
-        for action in ("view", "add", "change", "delete")
-    }
+    | {"calls.redrive_callevent", "retention.view_purgerun"}
+    | _all_of("agents", "agent", "view", "add", "change")
+    | _all_of("agents", "skillgroup")
+    | _all_of("agents", "skillgroupmember")
+    | _all_of("configuration", "account", "view", "change")
+    | _all_of("configuration", "role")
+    | _all_of("configuration", "servicenumber")
+    | _all_of("configuration", "apikey", "view", "add", "change")
 )
 
 ROLE_PERMISSIONS: dict[str, set[str]] = {
@@ -66,6 +74,100 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.FIGURES_READ: {SEE_FIGURES},
     ApiKey.Scope.AGENTS_READ: {"agents.view_agent", "agents.view_skillgroup"},
 }
+ONLY_FOR_KEYS = {"calls.add_callevent"}
+"""What no role holds, because no person does it: whoever makes keys may give it to one."""
+
+
+@dataclass(frozen=True)
+class Right:
+    """One line of a role's page: what it allows, in words, and the permissions behind it."""
+
+    label: Any
+    permissions: frozenset[str]
+
+    @property
+    def key(self) -> str:
+        return ",".join(sorted(self.permissions))
+
+
+def _right(label: Any, *permissions: str | set[str]) -> Right:
+    return Right(label, frozenset().union(*({one} if isinstance(one, str) else one for one in permissions)))
+
+
+RIGHTS: list[tuple[Any, list[Right]]] = [
+    (
+        _("Where they work"),
+        [
+            _right(_("Enter the admin"), ENTER_ADMIN),
+            _right(_("Use the agent desk"), "agents.use_desk"),
+        ],
+    ),
+    (
+        _("Calls and figures"),
+        [
+            _right(_("See dashboards and figures"), SEE_FIGURES),
+            _right(_("See service records"), "calls.view_call"),
+            _right(_("See whole phone numbers"), SEE_FULL_NUMBER),
+            _right(_("See which recordings and voicemail there are"), "calls.view_recording", "calls.view_voicemail"),
+            _right(_("Listen to recordings and voicemail"), LISTEN),
+        ],
+    ),
+    (
+        _("People"),
+        [
+            _right(_("See agents"), "agents.view_agent"),
+            _right(_("Add agents"), _all_of("agents", "agent", "view", "add")),
+            _right(_("Change and deactivate agents"), _all_of("agents", "agent", "view", "change")),
+            _right(_("See status changes"), "agents.view_statuschange"),
+            _right(_("Set another agent's status"), "agents.change_agent_status"),
+            _right(_("See skill groups"), "agents.view_skillgroup", "agents.view_skillgroupmember"),
+            _right(_("Manage skill groups and who is in them"), _all_of("agents", "skillgroup"), _all_of("agents", "skillgroupmember")),
+            _right(_("See roles"), "configuration.view_role"),
+            _right(_("Manage roles"), _all_of("configuration", "role")),
+        ],
+    ),
+    (
+        _("Configuration"),
+        [
+            _right(_("See the account's settings"), "configuration.view_account"),
+            _right(_("Change the account's settings"), _all_of("configuration", "account", "view", "change")),
+            _right(_("See service numbers"), "configuration.view_servicenumber"),
+            _right(_("Manage service numbers"), _all_of("configuration", "servicenumber")),
+            _right(_("See API keys"), "configuration.view_apikey"),
+            _right(_("Make and revoke API keys"), _all_of("configuration", "apikey", "view", "add", "change")),
+        ],
+    ),
+    (
+        _("Operation"),
+        [
+            _right(_("See incoming events"), "calls.view_callevent"),
+            _right(_("Fold failed events again"), "calls.view_callevent", "calls.redrive_callevent"),
+            _right(_("See purge runs"), "retention.view_purgerun"),
+        ],
+    ),
+]
+
+_REACH = [Role.DataScope.OWN, Role.DataScope.GROUPS, Role.DataScope.ACCOUNT]
+
+
+def holds(actor: Actor, permissions: Iterable[str]) -> bool:
+    """Whether an actor has every one of these permissions: nobody gives more than they have."""
+    return all(actor.has_perm(permission) for permission in permissions)
+
+
+def reaches(actor: Actor, data_scope: str) -> bool:
+    """Whether an actor sees at least as far as a data scope."""
+    own = getattr(actor, "data_scope", Role.DataScope.OWN)
+    return _REACH.index(Role.DataScope(data_scope)) <= _REACH.index(Role.DataScope(own))
+
+
+def may_give_role(actor: Actor, role: Role) -> bool:
+    return holds(actor, role.permissions) and reaches(actor, role.data_scope)
+
+
+def may_give_scope(actor: Actor, scope: str) -> bool:
+    """Keys see the whole account, so only who does may make one."""
+    return reaches(actor, Role.DataScope.ACCOUNT) and holds(actor, SCOPE_PERMISSIONS[scope] - ONLY_FOR_KEYS)
 
 
 def create_built_in_roles(account: Account) -> dict[str, Role]:
@@ -82,4 +184,3 @@ def create_built_in_roles(account: Account) -> dict[str, Role]:
         )[0]
         for kind, permissions in ROLE_PERMISSIONS.items()
     }
-

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
@@ -50,6 +51,11 @@ def create_api_key(
         account=account, name=name, prefix=prefix, secret_hash=_hash(secret), scopes=scopes, expires_at=expires_at
     )
     return key, f"{prefix}.{secret}"
+
+
+def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
+    """The keys that were usable until now and no longer are."""
+    return [key for key in keys if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=at)]
 
 
 def find_api_key(text: str, *, at: dt.datetime) -> ApiKey | None:

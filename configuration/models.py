@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.phone_numbers import validate_region
 from configuration.encryption import new_wrapped_key
-from configuration.scoping import AccountOwned
+from configuration.scoping import AccountOwned, AccountsQuerySet
 
 
 def validate_time_zone(value: str) -> None:
@@ -52,6 +52,8 @@ class Account(models.Model):
     terminated_at = models.DateTimeField(_("terminated"), null=True, blank=True, editable=False)
     key_id = models.CharField(max_length=20, editable=False, default="")
     wrapped_key = models.BinaryField(editable=False, default=b"")
+
+    objects = AccountsQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("account")

@@ -35,6 +35,15 @@ class AccountQuerySet(models.QuerySet[Any]):
         return self.filter(account_id=actor.account_id)
 
 
+class AccountsQuerySet(models.QuerySet[Any]):
+    """Accounts themselves: everybody sees their own, operators see all."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        if getattr(actor, "is_superuser", False):
+            return self.all()
+        return self.filter(pk=getattr(actor, "account_id", None))
+
+
 class AccountOwned(models.Model):
     """A row of one customer. The account is set by the server when the row is made and never changes."""
 

@@ -64,6 +64,7 @@ _NAMES = (
 AGENTS = tuple(Person(f"{1001 + n}", name, nickname, name.lower().replace(" ", ".")) for n, (name, nickname) in enumerate(_NAMES))
 
 CARE, SALES, SUPPORT, BILLING, COMPLAINTS = "Customer care", "Sales", "Technical support", "Billing", "Complaints"
+SUPERVISED = (SALES, BILLING, CARE)
 
 _MEMBERSHIPS = (
     (SUPPORT,),

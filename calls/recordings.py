@@ -1,0 +1,88 @@
+"""The sound files of calls: stored so that no file ever exists without a row that names it.
+
+The row gets the key first, then the file is written under it, then the row is marked stored. A store that is cut off
+leaves a row that still expects its file and names what may lie there; the next attempt clears that away. Two that meet
+write under different keys, and the one whose key is no longer in the row takes its own file back.
+"""
+
+import hashlib
+import io
+import secrets
+import struct
+from typing import IO
+
+from django.core.exceptions import ValidationError
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.utils.translation import gettext_lazy as _
+
+from calls.models import AudioState, CallAudio
+
+MAX_BYTES = 200 * 1024 * 1024
+CHUNK = 64 * 1024
+WAV = "audio/wav"
+_NAMES_OF_WAV = frozenset({WAV, "audio/x-wav", "audio/wave", "audio/vnd.wave"})
+_ENCODINGS = frozenset({1, 3, 6, 7, 0x11, 0x31, 0xFFFE})
+"""PCM, float, A-law, µ-law, IMA ADPCM, GSM 6.10, and the extensible header that names one of them."""
+
+
+def store_audio(*, audio: CallAudio, content: bytes | IO[bytes], content_type: str) -> None:
+    """Stores the file an audio row expects. `content` as a file must be open for reading and able to go back.
+
+    Raises `ValidationError` naming `content_type`, `file` (not what it claims to be, empty, too large) or `audio`
+    (its file is there already, or the row has gone).
+    """
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    n_bytes, digest = _checked(file, content_type)
+    rows = type(audio)._default_manager.filter(pk=audio.pk, state=AudioState.EXPECTED)
+    left_over = audio.key
+    if left_over:
+        default_storage.delete(left_over)
+    key = _new_key(audio)
+    if rows.filter(key=left_over).update(key=key, content_type=WAV) != 1:
+        raise ValidationError({"audio": _("This recording has its file already, or is being stored now.")})
+    file.seek(0)
+    saved = default_storage.save(key, File(file, name=key))
+    if saved != key or rows.filter(key=key).update(state=AudioState.STORED, n_bytes=n_bytes, sha256=digest) != 1:
+        # The row went, or another store took over: nothing would name this file.
+        default_storage.delete(saved)
+        raise ValidationError({"audio": _("The recording was changed or deleted while its file was being stored.")})
+    audio.refresh_from_db()
+
+
+def _new_key(audio: CallAudio) -> str:
+    name = secrets.token_hex(16)
+    return f"{audio._meta.model_name}/{name[:2]}/{name}.wav"
+
+
+def _checked(file: IO[bytes], content_type: str) -> tuple[int, str]:
+    """Size and SHA-256 of a file that is what it claims to be."""
+    if content_type.partition(";")[0].strip().lower() not in _NAMES_OF_WAV:
+        raise ValidationError({"content_type": _("Only WAV files are taken.")})
+    file.seek(0)
+    if not _is_wav(file.read(4096)):
+        raise ValidationError({"file": _("This is not a WAV file.")})
+    file.seek(0)
+    digest, n_bytes = hashlib.sha256(), 0
+    while chunk := file.read(CHUNK):
+        n_bytes += len(chunk)
+        if n_bytes > MAX_BYTES:
+            raise ValidationError({"file": _("The file is larger than %(limit)s MB.") % {"limit": MAX_BYTES // 1024**2}})
+        digest.update(chunk)
+    return n_bytes, digest.hexdigest()
+
+
+def _is_wav(head: bytes) -> bool:
+    """A RIFF file of kind WAVE whose format chunk, the first that matters, names a sound encoding and a sane rate."""
+    if len(head) < 44 or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return False
+    place = 12
+    while place + 8 <= len(head):
+        name, size = head[place : place + 4], struct.unpack_from("<I", head, place + 4)[0]
+        if name == b"fmt ":
+            if size < 16 or place + 24 > len(head):
+                return False
+            encoding, n_channels, rate = struct.unpack_from("<HHI", head, place + 8)
+            return encoding in _ENCODINGS and 1 <= n_channels <= 8 and 4000 <= rate <= 192_000
+        place += 8 + size + size % 2
+    return False

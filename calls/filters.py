@@ -27,6 +27,7 @@ from callcenter_site.slots import day_bounds
 from calls.ingest import call_key_of
 from calls.models import Call, Direction, EventState, Outcome
 from calls.querysets import CallQuerySet
+from calls.vocabulary import TYPES
 from configuration.models import ServiceNumber
 
 # --- The admin's lists -----------------------------------------------------------------------------------------------
@@ -187,6 +188,18 @@ class EventStateFilter(_Choice):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.checked()
         return queryset.filter(state=value) if value else queryset
+
+
+class EventTypeFilter(_Choice):
+    title = _("type")
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, name) for name in sorted(TYPES)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.checked()
+        return queryset.filter(type=value) if value else queryset
 
 
 def find_calls(rows: CallQuerySet, text: str, *, account_id: int, region: str) -> CallQuerySet:

@@ -45,6 +45,8 @@ class Band:
     detail: str = ""
     left: float = 0
     width: float = 0
+    story: int = 1
+    """Which line of the story tells of it, counted from 1."""
 
     @property
     def seconds(self) -> float:
@@ -71,6 +73,8 @@ class Mark:
     top: int = 0
     bottom: int = 0
     """Lanes it runs between, for a transfer."""
+    points_up: bool = False
+    story: int = 1
 
     @property
     def is_late(self) -> bool:
@@ -148,11 +152,14 @@ class _Drawing:
         transfers = list(self._transfers(lanes))
         hangup = self._hangup()
         start, end = self._stretch(lanes)
+        story = sorted(self._story(), key=lambda moment: moment.at)
         for mark in [*transfers, *(mark for lane in lanes for mark in lane.marks), *([hangup] if hangup else [])]:
             mark.left = _share(mark.at, start, end)
+            mark.story = _line(story, mark.at, mark.kind)
         for lane in lanes:
             for band in lane.bands:
                 band.left = _share(band.start, start, end)
+                band.story = _line(story, band.start, band.kind)
                 band.width = max(0.0, round(_share(band.until, start, end) - band.left, 3))
         return Timeline(
             start=start,
@@ -162,7 +169,7 @@ class _Drawing:
             ticks=list(_ticks(start, end, self.zone)),
             transfers=transfers,
             hangup=hangup,
-            story=sorted(self._story(), key=lambda moment: moment.at),
+            story=story,
         )
 
     def _band(self, kind: str, label: str, start: dt.datetime, end: dt.datetime | None, detail: str = "") -> Band:
@@ -176,7 +183,7 @@ class _Drawing:
         lane = Lane(_("IVR"), "ivr", bands=[self._band("ivr", _("In IVR"), call.ivr_entered_at, call.ivr_left_at, exit_note)])
         for step in self.steps:
             if step.input_at is not None:
-                lane.marks.append(Mark("input", self._input(step), step.input_at))
+                lane.marks.append(Mark("ivr", self._input(step), step.input_at))
         yield lane
 
     def _queue(self, entry: QueueEntry) -> Lane:
@@ -235,7 +242,8 @@ class _Drawing:
             target = next(
                 (n for n, lane in enumerate(lanes) if n != source and any(band.start >= moment for band in lane.bands)), source
             )
-            yield Mark("transfer", self._transfer_text(leg), moment, top=source, bottom=target)
+            top, bottom = sorted((source, target))
+            yield Mark("transfer", self._transfer_text(leg), moment, top=top, bottom=bottom, points_up=target < source)
 
     @staticmethod
     def _is_of(band: Band, leg: CallLeg) -> bool:
@@ -427,6 +435,12 @@ def _offer_text(leg: CallLeg) -> str:
 def _cause_text(call: Call) -> str:
     outcome = str(call.get_outcome_display()) if call.outcome else ""
     return pgettext("how the call ended", "outcome: %(outcome)s") % {"outcome": outcome} if outcome else ""
+
+
+def _line(story: list[Moment], at: dt.datetime, kind: str) -> int:
+    """The line that tells of this moment: of the same kind if there is one, else the first from then on."""
+    same = next((n for n, moment in enumerate(story, 1) if moment.at == at and moment.kind == kind), None)
+    return same or next((n for n, moment in enumerate(story, 1) if moment.at >= at), len(story))
 
 
 def _share(moment: dt.datetime, start: dt.datetime, end: dt.datetime) -> float:

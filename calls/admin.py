@@ -1,0 +1,348 @@
+"""Service records and the events they come from. Facts: read, never typed."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, prefetch_related_objects
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from unfold.decorators import action, display
+from unfold.views import ChangeList
+
+from callcenter_site.admin import FactAdmin, ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.durations import clock
+from callcenter_site.paging import BoundedPaginator
+from calls import filters, ingest, masking
+from calls.models import AudioState, Call, CallEvent, EventState, Outcome
+from calls.querysets import PARTS
+from calls.timeline import agent_name, draw, group_name
+from configuration.access import LISTEN
+from configuration.models import ServiceNumber
+
+OUTCOME_LABELS = {
+    "": "info",  # still open
+    Outcome.ANSWERED: "success",
+    Outcome.SELF_SERVED: "success",
+    Outcome.FORWARDED: "success",
+    Outcome.VOICEMAIL: "info",
+    Outcome.ABANDONED_IN_IVR: "warning",
+    Outcome.ABANDONED_IN_QUEUE: "danger",
+    Outcome.ABANDONED_WHILE_RINGING: "danger",
+    Outcome.TIMED_OUT: "danger",
+    Outcome.OVERFLOWED: "danger",
+    Outcome.NO_AGENT: "danger",
+    Outcome.LOST_CONTACT: "warning",
+    Outcome.FAILED: "danger",
+    Outcome.NOT_ANSWERED: "warning",
+    Outcome.LINE_BUSY: "warning",
+    Outcome.REFUSED: "warning",
+    Outcome.UNREACHABLE: "warning",
+    Outcome.CLOSED: "default",
+    Outcome.BLOCKED: "default",
+    Outcome.CANCELLED: "default",
+}
+EVENT_LABELS = {
+    EventState.PENDING: "info",
+    EventState.FOLDED: "success",
+    EventState.UNMATCHED: "warning",
+    EventState.DEAD: "danger",
+}
+MOST_EVENTS = 500
+"""Raw events shown with a record; a call of more says so."""
+
+
+class CallList(ChangeList):
+    """The list with its period choices, which its page shows as links."""
+
+    def _period(self) -> filters.PeriodFilter | None:
+        return next((spec for spec in self.filter_specs if isinstance(spec, filters.PeriodFilter)), None)
+
+    @property
+    def period_choices(self) -> list[dict[str, Any]]:
+        period = self._period()
+        return list(period.choices(self)) if period else []
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether there may be records that this selection hides."""
+        return self.root_queryset.exists()
+
+
+class GrowingAdmin(FactAdmin):
+    """A page for a table of any size: never counted whole, sorted only along an index."""
+
+    paginator = BoundedPaginator
+    list_fullwidth = True
+    actions: Any = []
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> BoundedPaginator:
+        asked = request.GET.get("p", "1")
+        page = int(asked[:6]) if asked.isascii() and asked.isdigit() else 1
+        return BoundedPaginator(queryset, per_page, page_asked_for=page, allow_empty_first_page=True)
+
+
+@admin.register(Call)
+class CallAdmin(GrowingAdmin):
+    list_display = ("started",)  # the rest depends on who asks: get_list_display
+    list_display_links = ("started",)
+    list_filter = (
+        filters.PeriodFilter,
+        filters.DirectionFilter,
+        filters.OutcomeFilter,
+        filters.AnsweredFilter,
+        ("agent", ScopedRelatedFilter),
+        ("skill_group", ScopedDropdownFilter),
+        filters.ServiceNumberFilter,
+    )
+    list_select_related = ("agent", "skill_group")
+    list_before_template = "admin/calls/call/periods.html"
+    sortable_by = ("started",)
+    ordering = ("-started_at", "-pk")
+    search_fields = ("call_id",)
+    search_help_text = _("Whole phone number, or call ID")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        may_see_keys = request.user.has_perm("configuration.view_apikey")
+        return super().changelist_view(request, {**(extra_context or {}), "may_see_keys": may_see_keys})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return CallList
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        number = "customer" if masking.sees_numbers(request.user) else "masked_customer"
+        return (
+            "started",
+            "shown_direction",
+            number,
+            "service_number",
+            "shown_outcome",
+            "agent",
+            "skill_group",
+            "wait",
+            "talk",
+            "rating",
+            "ended_by",
+        )
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        user: Any = request.user
+        return filters.find_calls(queryset, text, account_id=user.account_id, region=user.account.region), False
+
+    @display(description=_("started"), ordering="started_at")
+    def started(self, call: Call) -> str:
+        return timezone.localtime(call.started_at).strftime("%Y-%m-%d %H:%M:%S")
+
+    @display(description=_("direction"))
+    def shown_direction(self, call: Call) -> str:
+        return str(call.get_direction_display())
+
+    @display(description=_("customer"), empty_value="–")
+    def customer(self, call: Call) -> str:
+        return masking.customer_number(call) or str(_("withheld"))
+
+    @display(description=_("customer"), empty_value="–")
+    def masked_customer(self, call: Call) -> str:
+        return masking.shown(masking.customer_number(call), whole=False) or str(_("withheld"))
+
+    @display(description=_("service number"), empty_value="–")
+    def service_number(self, call: Call) -> str:
+        return masking.service_number(call)
+
+    @display(description=_("outcome"), label=OUTCOME_LABELS)
+    def shown_outcome(self, call: Call) -> tuple[str, Any]:
+        return call.outcome, call.get_outcome_display() if call.outcome else call.get_state_display()
+
+    @display(description=_("wait"))
+    def wait(self, call: Call) -> str:
+        return clock(call.wait_seconds) if call.skill_group_id or call.wait_seconds else "–"
+
+    @display(description=_("talk"))
+    def talk(self, call: Call) -> str:
+        return clock(call.talk_seconds) if call.answered_at else "–"
+
+    @display(description=_("rating"))
+    def rating(self, call: Call) -> str:
+        if call.rating_score is None:
+            return str(_("not given")) if call.rating_asked else "–"
+        return f"{call.rating_score:g} / {call.rating_scale}"
+
+    @display(description=_("ended by"), empty_value="–")
+    def ended_by(self, call: Call) -> str:
+        return str(call.get_disconnect_party_display()) if call.disconnect_party else ""
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """The record page. There is no form behind it: a record is what its events say."""
+        if object_id is None or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        call = self.get_object(request, unquote(object_id))
+        if call is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        prefetch_related_objects([call], *PARTS)
+        return TemplateResponse(request, "admin/calls/call/record.html", self._record_context(request, call))
+
+    def _record_context(self, request: HttpRequest, call: Call) -> dict[str, Any]:
+        user: Any = request.user
+        at, whole = timezone.now(), masking.sees_numbers(user)
+        number = masking.service_number(call)
+        label = (
+            ServiceNumber.objects.visible_to(user).filter(number=number).values_list("label", flat=True).first() if number else ""
+        )
+        events, has_more_events = self._events(request, call, whole)
+        return {
+            **self.admin_site.each_context(request),
+            "title": _("Service record %(id)s") % {"id": call.call_id},
+            "opts": self.opts,
+            "original": call,
+            "call": call,
+            "timeline": draw(call, at=at, zone=user.account.zone, whole_numbers=whole),
+            "zone": user.account.time_zone,
+            "now": at,
+            "customer": masking.shown(masking.customer_number(call), whole=whole),
+            "is_masked": not whole,
+            "service_number": number,
+            "service_number_label": label,
+            "outcome_label": OUTCOME_LABELS.get(call.outcome, "default"),
+            "remark": masking.shown_text(call.remark, whole=whole),
+            "legs": [_leg_row(leg, whole) for leg in call.legs.all()],
+            "entries": [{"row": entry, "group": group_name(entry)} for entry in call.queue_entries.all()],
+            "steps": [
+                {
+                    "row": step,
+                    "prompt": masking.shown_text(step.prompt, whole=whole),
+                    "input": masking.shown_text(step.input, whole=whole),
+                }
+                for step in call.ivr_steps.all()
+            ],
+            "transfers": [row for row in (_leg_row(leg, whole) for leg in call.legs.all()) if row["row"].transfer_kind],
+            "recordings": [_audio_row(row) for row in call.recordings.all()],
+            "voicemails": [_audio_row(row) for row in call.voicemails.all()],
+            "may_listen": user.has_perm(LISTEN),
+            "may_see_events": events is not None,
+            "events": events,
+            "has_more_events": has_more_events,
+        }
+
+    def _events(self, request: HttpRequest, call: Call, whole: bool) -> tuple[list[dict[str, Any]] | None, bool]:
+        if not request.user.has_perm("calls.view_callevent"):
+            return None, False
+        rows = CallEvent.objects.visible_to(request.user).filter(call_key=call.call_key).order_by("occurred_at", "pk")
+        events = list(rows[: MOST_EVENTS + 1])
+        return [
+            {
+                "row": event,
+                "label": EVENT_LABELS.get(event.state, "default"),
+                "data": masking.shown_event(event.data, whole=whole),
+            }
+            for event in events[:MOST_EVENTS]
+        ], len(events) > MOST_EVENTS
+
+
+@admin.register(CallEvent)
+class CallEventAdmin(GrowingAdmin):
+    list_display = ("received", "type", "shown_subject", "happened", "shown_state", "attempts", "error")
+    list_display_links = ("received",)
+    list_filter = (filters.EventStateFilter, filters.EventTypeFilter)
+    sortable_by = ("received",)
+    ordering = ("-pk",)
+    search_fields = ("event_id",)
+    search_help_text = _("Whole call ID or event id")
+    actions = ("fold_again",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return (
+            (None, {"fields": ("type", "shown_subject", "event_id", "source", "sequence", "happened", "received")}),
+            (_("Processing"), {"fields": ("shown_state", "attempts", "due", "error")}),
+            (_("Content"), {"fields": ("content" if masking.sees_numbers(request.user) else "masked_content",)}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return [name for _title, options in self.get_fieldsets(request, obj) for name in options["fields"]]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        text = search_term.strip()
+        user: Any = request.user
+        return (filters.find_events(queryset, text, account_id=user.account_id) if text else queryset), False
+
+    @display(description=_("received"), ordering="pk")
+    def received(self, event: CallEvent) -> str:
+        return _exact(event.received_at)
+
+    @display(description=_("happened"))
+    def happened(self, event: CallEvent) -> str:
+        return _exact(event.occurred_at)
+
+    @display(description=_("due"))
+    def due(self, event: CallEvent) -> str:
+        return _exact(event.retry_at) if event.state == EventState.PENDING else "–"
+
+    @display(description=_("call or agent"))
+    def shown_subject(self, event: CallEvent) -> str:
+        return event.subject
+
+    @display(description=_("state"), label=EVENT_LABELS)
+    def shown_state(self, event: CallEvent) -> tuple[str, Any]:
+        return event.state, event.get_state_display()
+
+    @display(description=_("data"))
+    def content(self, event: CallEvent) -> str:
+        return _as_text(event.data)
+
+    @display(description=_("data"))
+    def masked_content(self, event: CallEvent) -> str:
+        return _as_text(masking.shown_event(event.data, whole=False))
+
+    def has_redrive_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("calls.redrive_callevent")
+
+    @action(description=_("Fold again"), permissions=["redrive"])
+    def fold_again(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        user: Any = request.user
+        chosen = list(queryset.values_list("pk", flat=True))
+        n_redriven = ingest.redrive(account=user.account, ids=chosen, at=timezone.now())
+        if n_redriven:
+            text = ngettext("%d event is in line again.", "%d events are in line again.", n_redriven) % n_redriven
+            self.message_user(request, text, messages.SUCCESS)
+        if len(chosen) > n_redriven:
+            self.message_user(request, _("Only failed events and those of unknown agents can be folded again."), messages.WARNING)
+        return None
+
+
+def _leg_row(leg: Any, whole: bool) -> dict[str, Any]:
+    answered, ended = leg.answered_at, leg.ended_at
+    return {
+        "row": leg,
+        "who": agent_name(leg) if leg.kind == "agent" else masking.shown(leg.number, whole=whole),
+        "group": group_name(leg),
+        "ring_seconds": ((answered or ended) - leg.offered_at).total_seconds() if answered or ended else None,
+        "talk_seconds": (ended - answered).total_seconds() - leg.hold_seconds if answered and ended else None,
+        "wrap_up_seconds": (leg.wrap_up_ended_at - ended).total_seconds()
+        if leg.wrap_up_ended_at and ended and answered
+        else None,
+        "transfer_to": masking.shown_text(leg.transfer_to, whole=whole),
+    }
+
+
+def _audio_row(row: Any) -> dict[str, Any]:
+    return {"row": row, "is_stored": row.state == AudioState.STORED and bool(row.key)}
+
+
+def _exact(moment: Any) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _as_text(data: Any) -> str:
+    return format_html('<pre class="event-data">{}</pre>', json.dumps(data, ensure_ascii=False, indent=2))

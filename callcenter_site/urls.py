@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/", include("analytics.urls")),
     path("admin/", include("calls.urls")),
     path("admin/", admin.site.urls),
+    path("desk/", include("agents.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include(("callcenter_site.api", "api"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -1,0 +1,398 @@
+"""Pages about people: agents and administrators, skill groups, and what everybody's status was."""
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
+
+from agents.appointment import deactivate_agents, may_manage, require_an_administrator, take_offline
+from agents.models import Agent, SkillGroup, SkillGroupMember, Status, StatusChange, email_index
+from agents.onboarding import open_account
+from callcenter_site.admin import (
+    AccountForm,
+    FactAdmin,
+    OperatorAdmin,
+    PortalAdmin,
+    PortalInline,
+    ScopedDropdownFilter,
+    ScopedRelatedFilter,
+)
+from configuration.access import may_give_role
+from configuration.admin import AccountAdmin, AccountSettingsForm
+from configuration.encryption import EncryptedTextField
+from configuration.models import Account, Role
+
+STATUS_COLOURS = {
+    Status.AVAILABLE: "success",
+    Status.BUSY: "danger",
+    Status.BREAK: "warning",
+    Status.WRAP_UP: "info",
+    Status.OFFLINE: "default",
+}
+
+
+class AgentForm(AccountForm):
+    email = forms.EmailField(label=_("email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
+    new_password = forms.CharField(
+        label=_("password"), required=False, strip=False, widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "new_password" in self.fields:
+            adding = self.instance._state.adding
+            self.fields["new_password"].required = adding
+            self.fields["new_password"].help_text = (
+                _("Hand it over in person; at least 10 characters.") if adding else _("Leave empty to keep the present one.")
+            )
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        # Unique in the whole installation. The message is the same whoever has it, of this account or another.
+        if Agent.objects.filter(email_hash=email_index(email)).exclude(pk=self.instance.pk).exists():
+            raise ValidationError(_("This email cannot be used."))
+        return email
+
+    def clean_new_password(self) -> str:
+        password = str(self.cleaned_data["new_password"])
+        if password:
+            validate_password(password, self.instance)
+        return password
+
+    def clean(self) -> None:
+        super().clean()
+        self.leaves_office = not self.instance._state.adding and self._loses_administration()
+        if self.leaves_office:
+            require_an_administrator(self.instance.account, besides=[self.instance.pk])
+
+    def _loses_administration(self) -> bool:
+        before = Agent.objects.select_related("role").get(pk=self.instance.pk)
+        if not before.is_active or before.role is None or before.role.kind != Role.Kind.ADMINISTRATOR:
+            return False
+        role, is_active = self.cleaned_data.get("role", before.role), self.cleaned_data.get("is_active", True)
+        return not is_active or role is None or role.kind != Role.Kind.ADMINISTRATOR
+
+
+class GroupsOfAgent(PortalInline):
+    model = SkillGroupMember
+    fk_name = "agent"
+    fields = ["skill_group", "priority"]
+    autocomplete_fields = ["skill_group"]
+    verbose_name = _("skill group")
+    verbose_name_plural = _("skill groups")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("skill_group")
+
+
+@admin.register(Agent)
+class AgentAdmin(PortalAdmin):
+    """People are never deleted here: who leaves is deactivated, and who asks to be forgotten goes through erasure."""
+
+    form = AgentForm
+    formfield_overrides = {EncryptedTextField: {"widget": UnfoldAdminTextInputWidget}}
+    list_display = ["show_person", "staff_id", "role", "show_groups", "show_status", "show_since", "is_active"]
+    list_display_links = ["show_person", "staff_id"]
+    list_filter = [
+        ("role", ScopedDropdownFilter),
+        ("status", ChoicesDropdownFilter),
+        ("skill_groups", ScopedDropdownFilter),
+        ("is_active", BooleanRadioFilter),
+    ]
+    list_select_related = ["role"]
+    search_fields = ["staff_id__istartswith"]
+    search_help_text = _("Name, start of the staff ID, or the whole email")
+    actions = ["deactivate"]
+    inlines = [GroupsOfAgent]
+    fieldsets = [
+        (_("Person"), {"fields": ["name", "nickname", "staff_id"]}),
+        (_("Work"), {"fields": ["role", "cellphone_pickup"]}),
+        (_("Sign-in"), {"fields": ["email", "new_password", "is_active"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("skill_groups")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None or may_manage(request.user, obj):  # type: ignore[arg-type]
+            return super().get_fieldsets(request, obj)
+        return [
+            (_("Person"), {"fields": ["name", "nickname", "staff_id"]}),
+            (_("Work"), {"fields": ["role", "cellphone_pickup"]}),
+            (_("Sign-in"), {"fields": ["email", "is_active"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """One's own page: what one is called, not what one may."""
+        return ["role", "is_active"] if obj is not None and obj.pk == request.user.pk else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if not super().has_change_permission(request, obj):
+            return False
+        return obj is None or obj.pk == request.user.pk or may_manage(request.user, obj)  # type: ignore[arg-type]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            roles = Role.objects.visible_to(request.user)  # type: ignore[arg-type]
+            kwargs["queryset"] = roles.filter(pk__in=[role.pk for role in roles if may_give_role(request.user, role)])  # type: ignore[arg-type]
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "role" and field is not None:
+            field.required = True
+            for offer in ("can_add_related", "can_change_related", "can_view_related", "can_delete_related"):
+                setattr(field.widget, offer, False)
+        return field
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return queryset.filter(Q(staff_id__istartswith=term) | Q(email_hash=email_index(term)) | Q(pk__in=called(queryset, term))), False
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The title of a page stays in the browser's history, so it holds no name."""
+        return super().changeform_view(request, object_id, form_url, {"subtitle": None} | (extra_context or {}))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if form.cleaned_data.get("new_password"):
+            obj.set_password(form.cleaned_data["new_password"])
+        super().save_model(request, obj, form, change)
+        if not obj.is_active:
+            take_offline(obj, at=timezone.now())
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return super().response_add(request, _unnamed(obj), post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return super().response_change(request, _unnamed(obj))
+
+    @admin.action(description=_("Deactivate"), permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: Any) -> None:
+        try:
+            gone = deactivate_agents(agents=queryset.select_related("role", "account"), by=request.user, at=timezone.now())  # type: ignore[arg-type]
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return
+        for agent in gone:
+            self.log_change(request, agent, [{"changed": {"fields": ["is_active"]}}])
+        messages.success(request, ngettext("%d person deactivated.", "%d people deactivated.", len(gone)) % len(gone))
+
+    @display(description=_("person"), header=True)
+    def show_person(self, obj: Agent) -> list[str]:
+        return [obj.name, obj.nickname, "".join(word[:1] for word in obj.name.split()[:2]).upper()]
+
+    @display(description=_("skill groups"))
+    def show_groups(self, obj: Agent) -> str:
+        return ", ".join(group.name for group in obj.skill_groups.all())
+
+    @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
+    def show_status(self, obj: Agent) -> tuple[str, str]:
+        said = str(obj.get_status_display())
+        return obj.status, f"{said} ({obj.status_reason})" if obj.status_reason else said
+
+    @display(description=_("since"), ordering="status_since")
+    def show_since(self, obj: Agent) -> str:
+        return timesince(obj.status_since, depth=1)
+
+
+def called(people: Any, text: str) -> list[int]:
+    """Ids of those among some people whose name or nickname contains a text. Names are encrypted, so they are compared
+    here: an account's people are few thousand at most, and one name opens in microseconds."""
+    wanted = text.casefold()
+    rows = people.order_by().prefetch_related(None).select_related(None).only("account_id", "name", "nickname")
+    return [row.pk for row in rows if wanted in row.name.casefold() or wanted in row.nickname.casefold()]
+
+
+def _unnamed(agent: Agent) -> Agent:
+    """The message after saving waits in a cookie, so it says the staff ID."""
+    agent.name = ""
+    return agent
+
+
+class MembersOfGroup(PortalInline):
+    model = SkillGroupMember
+    fk_name = "skill_group"
+    fields = ["agent", "priority"]
+    autocomplete_fields = ["agent"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("agent")
+
+
+@admin.register(SkillGroup)
+class SkillGroupAdmin(PortalAdmin):
+    list_display = ["name", "show_members", "show_target", "wrap_up_seconds", "is_active"]
+    list_filter = [("is_active", BooleanRadioFilter)]
+    search_fields = ["name"]
+    inlines = [MembersOfGroup]
+    fieldsets = [
+        (None, {"fields": ["name", "is_active"]}),
+        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds"]}),
+        (_("Work"), {"fields": ["wrap_up_seconds"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        active = Count("memberships", filter=Q(memberships__agent__is_active=True))
+        return super().get_queryset(request).select_related("account").annotate(n_members=active)
+
+    @display(description=_("members"), ordering="n_members")
+    def show_members(self, obj: Any) -> int:
+        return int(obj.n_members)
+
+    @display(description=_("service level target"))
+    def show_target(self, obj: SkillGroup) -> str:
+        if obj.service_level_seconds is None:
+            return _("%d s (account)") % obj.account.service_level_seconds
+        return _("%d s") % obj.service_level_seconds
+
+
+@admin.register(StatusChange)
+class StatusChangeAdmin(FactAdmin):
+    list_display = ["agent", "show_status", "reason", "terminal", "started_at", "ended_at", "show_length"]
+    list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
+    list_select_related = ["agent"]
+    fields = ["agent", "status", "reason", "terminal", "started_at", "ended_at"]
+
+    @display(description=_("status"), label=STATUS_COLOURS)
+    def show_status(self, obj: StatusChange) -> tuple[str, str]:
+        return obj.status, obj.get_status_display()
+
+    @display(description=_("length"))
+    def show_length(self, obj: StatusChange) -> str:
+        until = obj.ended_at or timezone.now()
+        return str(dt.timedelta(seconds=round((until - obj.started_at).total_seconds())))
+
+
+class OpenAccountForm(AccountSettingsForm):
+    """A new account with the first person who can sign in to it."""
+
+    administrator_name = forms.CharField(label=_("name"), max_length=100, widget=UnfoldAdminTextInputWidget)
+    administrator_email = forms.EmailField(label=_("email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
+    password = forms.CharField(
+        label=_("password"),
+        strip=False,
+        widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"}),
+        help_text=_("Hand it over in person; at least 10 characters."),
+    )
+
+    class Meta:
+        model = Account
+        fields = ["name", "slug", "time_zone", "region"]
+
+    def _post_clean(self) -> None:
+        """Opens the account as the last step of checking, in the transaction of the request: only `open_account` knows
+        every reason against it, and those belong on this page."""
+        super()._post_clean()
+        if self.errors:
+            return
+        people = ("administrator_name", "administrator_email", "password")
+        try:
+            self.administrator = open_account(**{name: self.cleaned_data[name] for name in (*self.Meta.fields, *people)})
+        except ValidationError as error:
+            self.add_error(None, error)
+
+    def save(self, commit: bool = True) -> Account:
+        if self.administrator.account is None:
+            raise RuntimeError("open_account gives every administrator an account")
+        return self.administrator.account
+
+    def save_m2m(self) -> None:
+        """There is nothing of the kind."""
+
+
+@admin.register(Account)
+class AccountWithPeopleAdmin(AccountAdmin):
+    """Opening an account makes its first administrator, in one step."""
+
+    opening = [
+        (_("Account"), {"fields": ["name", "slug", "time_zone", "region"]}),
+        (_("First administrator"), {"fields": ["administrator_name", "administrator_email", "password"]}),
+    ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fieldsets(request, obj) if obj is not None else self.opening
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change=change, **(kwargs if obj is not None else kwargs | {"form": OpenAccountForm}))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+
+
+class TimetableForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = PeriodicTask
+        fields = ["enabled", "interval", "crontab"]
+
+    def clean(self) -> None:
+        super().clean()
+        if bool(self.cleaned_data.get("interval")) == bool(self.cleaned_data.get("crontab")):
+            raise ValidationError(_("Choose an interval or a time of day, one of the two."))
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(OperatorAdmin):
+    """The timetable: which jobs run is the portal's business, when they run and whether is the operator's."""
+
+    form = TimetableForm
+    list_display = ["show_name", "enabled", "show_times", "last_run_at", "total_run_count"]
+    list_select_related = ["interval", "crontab"]
+    search_fields = ["name"]
+    list_filter = [("enabled", BooleanRadioFilter)]
+    fields = ["name", "task", "enabled", "interval", "crontab", "last_run_at", "total_run_count"]
+    readonly_fields = ["name", "task", "last_run_at", "total_run_count"]
+    actions = ["switch_on", "switch_off"]
+
+    @admin.action(description=_("Switch on"), permissions=["change"])
+    def switch_on(self, request: HttpRequest, queryset: Any) -> None:
+        self._switch(request, queryset, enabled=True)
+
+    @admin.action(description=_("Switch off"), permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: Any) -> None:
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: Any, *, enabled: bool) -> None:
+        n = queryset.exclude(enabled=enabled).update(enabled=enabled)
+        PeriodicTasks.update_changed()  # `update` sends no signal, and the running scheduler waits for one
+        messages.success(request, ngettext("%d job changed.", "%d jobs changed.", n) % n)
+
+    @display(description=_("job"), ordering="name")
+    def show_name(self, obj: PeriodicTask) -> str:
+        return str(obj.name).replace("_", " ")
+
+    @display(description=_("runs"))
+    def show_times(self, obj: PeriodicTask) -> str:
+        return str(obj.crontab.human_readable if obj.crontab else obj.interval)
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(OperatorAdmin):
+    list_display = ["__str__"]
+    fields = ["every", "period"]
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(OperatorAdmin):
+    list_display = ["__str__", "human_readable"]
+    fields = ["minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone"]

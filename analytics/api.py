@@ -1,11 +1,111 @@
 """Figures over the API."""
 
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.models import SkillGroup
+from analytics import live, reports
+from analytics.metrics import Source
+from analytics.serializers import LiveSerializer, SummarySerializer
+from callcenter_site.phone_numbers import canonical
 from callcenter_site.rest import PortalView
+from calls.models import Direction
+from configuration.access import SEE_FIGURES
+
+_PARAMETERS = [
+    OpenApiParameter("period", enum=list(reports.PRESETS), description="A period by name, if no days are given. Default: today."),
+    OpenApiParameter("from", OpenApiTypes.DATE, description="First local day of the account. Default: the day of `to`."),
+    OpenApiParameter(
+        "to", OpenApiTypes.DATE, description=f"Last local day, included; at most {reports.MAX_DAYS} days. Default: today."
+    ),
+    OpenApiParameter("skill_group", OpenApiTypes.INT, description="Only this skill group: figures of its queue."),
+    OpenApiParameter("direction", enum=Direction.values),
+    OpenApiParameter("service_number", description="Only this number of the center, in any written form."),
+    OpenApiParameter("step", enum=list(reports.STEPS), description="Adds the figures by steps of local time."),
+]
+_KNOWN = frozenset(parameter.name for parameter in _PARAMETERS)
 
 
 class LiveView(PortalView):
-    required_permissions = {}
+    required_permissions = {"GET": SEE_FIGURES}
+
+    @extend_schema(
+        operation_id="live", summary="What goes on now", tags=["figures"], responses=LiveSerializer, parameters=[], filters=False
+    )
+    def get(self, request: Request) -> Response:
+        """Open calls by where they are, the longest wait, and agents by what they do. Worked out at most once a second."""
+        actor: Any = request.user
+        return Response(live_answer(live.now(actor=actor)), headers={"Cache-Control": "no-store"})
 
 
 class SummaryView(PortalView):
-    required_permissions = {}
+    required_permissions = {"GET": SEE_FIGURES}
+
+    @extend_schema(
+        operation_id="summary",
+        summary="Figures of a period",
+        tags=["figures"],
+        parameters=_PARAMETERS,
+        responses=SummarySerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Every metric of the catalogue over a period, by skill group, and on request in steps of time."""
+        actor: Any = request.user
+        query = {name: str(value) for name, value in request.query_params.items()}
+        if unknown := sorted(set(query) - _KNOWN):
+            raise ValidationError({name: _("This parameter is not known here.") for name in unknown})
+        at = timezone.now()
+        period = reports.read_period(query, zone=actor.account.zone, at=at)
+        if number := query.get("service_number"):
+            query["service_number"] = canonical(number, actor.account.region)
+        filters = reports.read_filters(query, actor=actor)
+        step = reports.read_step(query, period) if query.get("step") else None
+        scope: dict[str, Any] = {"actor": actor, "filters": filters}
+        steps = reports.series(period=period, step=step, **scope) if step else []
+        sums = reports.total(steps) if step else reports.sum_up(period=period, **scope)
+        groups = reports.by_skill_group(period=period, **scope)
+        names = dict(SkillGroup.objects.visible_to(actor).values_list("pk", "name"))
+        return Response(
+            {
+                "start": period.start,
+                "end": period.end,
+                "time_zone": actor.account.time_zone,
+                "counted_to": reports.freshness(account=actor.account, at=at).counted_to,
+                "figures": reports.figures(sums, **scope),
+                "step": step,
+                "series": [
+                    {"start": one.start, "end": one.end, "label": one.label, "figures": reports.figures(one.sums, **scope)}
+                    for one in steps
+                ],
+                "skill_groups": [
+                    {
+                        "skill_group": pk,
+                        "name": names.get(pk, "") if pk is not None else "",
+                        "figures": reports.figures(groups[pk], sources=[Source.QUEUES], **scope),
+                    }
+                    for pk in sorted(groups, key=lambda pk: (pk is None, names.get(pk, "") if pk is not None else ""))
+                ],
+            }
+        )
+
+
+def live_answer(now: live.Live) -> dict[str, Any]:
+    return {
+        "at": now.at,
+        "calls": {
+            "started": now.started,
+            "in_ivr": now.in_ivr,
+            "in_queue": now.in_queue,
+            "ringing": now.ringing,
+            "talking": now.talking,
+        },
+        "longest_wait_seconds": now.longest_wait_seconds,
+        "agents": now.agents,
+    }

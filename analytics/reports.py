@@ -217,9 +217,9 @@ _TABLES: tuple[tuple[Source, Any, tuple[str, ...]], ...] = (
 )
 
 
-def figures(sums: Sums, *, actor: Actor, filters: Filters) -> Figures:
-    """Every metric of the catalogue; None without a denominator, and where the filters leave it without a meaning."""
-    given = {source: applies(source, actor=actor, filters=filters) for source in Source}
+def figures(sums: Sums, *, actor: Actor, filters: Filters, sources: Iterable[Source] = tuple(Source)) -> Figures:
+    """Every metric of the catalogue; None without a denominator, and where source or filters leave it without a meaning."""
+    given = {source: source in sources and applies(source, actor=actor, filters=filters) for source in Source}
     return {metric.name: metric.value(sums.of(metric.source)) if given[metric.source] else None for metric in CATALOGUE}
 
 

@@ -286,6 +286,11 @@ def test_an_open_call_is_counted_and_its_times_are_not_averaged_yet(account, gro
     assert figures(account)["average_duration"] == 90
 
 
+def test_an_answer_is_counted_when_it_is_given_not_when_the_talk_ends(account, groups):
+    take_in(Story(account, TEN, "c").rings(890, "A", skill_group="S").answered(905, "A"), at=LATER)
+    assert list(QueueInterval.objects.values_list("slot", "n_at_once")) == [(TEN + SLOT, 1)]
+
+
 def test_numbers_that_differ_in_letter_case_are_one_number(account, groups):
     take_in(Story(account, TEN, "a", called="AA0101"), Story(account, TEN, "b", called="aa0101"), at=LATER)
     assert list(CallInterval.objects.values_list("service_number", "n_calls")) == [("AA0101", 2)]

@@ -1,0 +1,72 @@
+// Draws every <canvas data-portal-chart="id"> from the JSON in #id:
+// {labels, datasets: [{type: "bar"|"line", label, data, color: "base"|"primary"|"accent", axis?: "percent"}]}.
+// Counts stand on the left axis, shares (in percent) on the right one. Colours follow the theme, also when it is switched.
+(() => {
+  const COLORS = {
+    base: ["--color-base-300", "--color-base-600"],
+    primary: ["--color-primary-600", "--color-primary-500"],
+    accent: ["--portal-accent", "--portal-accent"],
+  };
+  const isDark = () => document.documentElement.classList.contains("dark");
+  const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const paint = chart => {
+    const dark = isDark(), text = css(dark ? "--color-base-400" : "--color-base-500"), grid = dark ? "#ffffff14" : "#00000010";
+    chart.data.datasets.forEach(set => {
+      const color = css(COLORS[set.color][dark ? 1 : 0]);
+      set.backgroundColor = set.borderColor = set.pointBackgroundColor = color;
+    });
+    Object.entries(chart.options.scales).forEach(([name, scale]) => {
+      scale.ticks.color = text;
+      scale.grid.color = name === "y" ? grid : "transparent";
+    });
+    chart.options.plugins.legend.labels.color = text;
+    chart.update("none");
+  };
+
+  const draw = canvas => {
+    const { labels, datasets } = JSON.parse(document.getElementById(canvas.dataset.portalChart).textContent);
+    const hasShares = datasets.some(set => set.axis === "percent");
+    const scales = {
+      x: { grid: {}, border: { display: false }, ticks: { maxRotation: 0, autoSkipPadding: 16 } },
+      y: { grid: {}, border: { display: false }, beginAtZero: true, ticks: { precision: 0, maxTicksLimit: 6 } },
+    };
+    if (hasShares) {
+      scales.percent = { position: "right", min: 0, max: 100, grid: {}, border: { display: false }, ticks: { maxTicksLimit: 6, callback: n => `${n} %` } };
+    }
+    return new Chart(canvas, {
+      data: {
+        labels,
+        datasets: datasets.map(set => ({
+          ...set,
+          yAxisID: set.axis ?? "y",
+          order: set.type === "line" ? 0 : 1,
+          ...(set.type === "line"
+            ? { borderWidth: 2, pointRadius: labels.length > 60 ? 0 : 2, pointHoverRadius: 4, tension: 0.25, spanGaps: false }
+            : { borderRadius: 3, maxBarThickness: 22, categoryPercentage: 0.7, barPercentage: 0.9 }),
+        })),
+      },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        interaction: { mode: "index", intersect: false },
+        plugins: {
+          legend: { position: "top", align: "end", labels: { boxWidth: 10, boxHeight: 10, usePointStyle: true, pointStyle: "rectRounded" } },
+          tooltip: {
+            callbacks: {
+              label: item => ` ${item.dataset.label}: ${item.formattedValue}${item.dataset.axis === "percent" ? " %" : ""}`,
+            },
+          },
+        },
+        scales,
+      },
+    });
+  };
+
+  addEventListener("DOMContentLoaded", () => {
+    const charts = [...document.querySelectorAll("canvas[data-portal-chart]")].map(draw);
+    if (!charts.length) return;
+    charts.forEach(paint);
+    new MutationObserver(() => charts.forEach(paint)).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  });
+})();

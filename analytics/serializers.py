@@ -1,0 +1,84 @@
+"""The shape of figures in API answers. The metrics and their descriptions come from the catalogue."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from analytics.live import ACTIVITIES
+from analytics.metrics import CATALOGUE, Metric, Unit
+from analytics.reports import STEPS
+
+_UNITS = {
+    Unit.COUNT: "count",
+    Unit.SECONDS: "seconds",
+    Unit.RATIO: "a share from 0 to 1",
+    Unit.SCORE: "a score from 0 to 5",
+}
+
+
+def _field(metric: Metric) -> serializers.Field[Any, Any, Any, Any]:
+    text = f"{metric.label}: {metric.help} Formula: {metric.formula}. Unit: {_UNITS[metric.unit]}."
+    if metric.unit is Unit.COUNT:
+        return serializers.IntegerField(allow_null=True, help_text=text)
+    return serializers.FloatField(allow_null=True, help_text=f"{text} Null without a denominator.")
+
+
+FiguresSerializer = type(
+    "FiguresSerializer",
+    (serializers.Serializer,),
+    {
+        "__doc__": "Every metric of the catalogue. Null: nothing to divide by, or not counted under these filters.",
+        **{metric.name: _field(metric) for metric in CATALOGUE},
+    },
+)
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    label = serializers.CharField(  # type: ignore[assignment]  # Field has a label of its own
+        help_text="Local wall time; with the offset from UTC where an hour comes twice."
+    )
+    figures = FiguresSerializer()
+
+
+class GroupFiguresSerializer(serializers.Serializer[Any]):
+    skill_group = serializers.IntegerField(allow_null=True, help_text="Null: groups in events that the portal does not know.")
+    name = serializers.CharField()
+    figures = FiguresSerializer()
+
+
+class SummarySerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    time_zone = serializers.CharField()
+    counted_to = serializers.DateTimeField(allow_null=True, help_text="Everything accepted before this is in the figures.")
+    figures = FiguresSerializer()
+    step = serializers.ChoiceField(choices=list(STEPS.items()), allow_null=True)
+    series = StepSerializer(many=True, help_text="Empty unless a step was asked for.")
+    skill_groups = GroupFiguresSerializer(many=True)
+
+
+class LiveCallsSerializer(serializers.Serializer[Any]):
+    started = serializers.IntegerField(help_text="Neither in an IVR, nor waiting, nor talking.")
+    in_ivr = serializers.IntegerField()
+    in_queue = serializers.IntegerField()
+    ringing = serializers.IntegerField()
+    talking = serializers.IntegerField()
+
+
+LiveAgentsSerializer = type(
+    "LiveAgentsSerializer",
+    (serializers.Serializer,),
+    {
+        "__doc__": "Agents by what they do; on a call goes before wrap-up, ringing, and the status they chose.",
+        **{name: serializers.IntegerField(help_text=str(label)) for name, label in ACTIVITIES.items()},
+    },
+)
+
+
+class LiveSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField(help_text="When this was true.")
+    calls = LiveCallsSerializer()
+    longest_wait_seconds = serializers.FloatField(allow_null=True, help_text="Of those who wait now. Null: nobody waits.")
+    agents = LiveAgentsSerializer()

@@ -218,6 +218,11 @@ class Desk:
     leaves_at: float = 0.0
     serves: "OpenCall | None" = None
     """The call that is talked in or worked on afterwards."""
+
+    @property
+    def is_free(self) -> bool:
+        return self.doing is Doing.FREE
+
     duties: list[Duty] = field(default_factory=list)
 
 
@@ -253,6 +258,51 @@ class Waiting:
 
     def rank(self) -> tuple[int, float]:
         return -self.call.priority, self.since
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """What a simulation that vanished would leave behind without an end."""
+
+    calls: frozenset[str] = frozenset()
+    work: frozenset[tuple[str, str]] = frozenset()
+    """Call and agent: talk or wrap-up."""
+    online: frozenset[str] = frozenset()
+
+    def __or__(self, other: "UnderWay") -> "UnderWay":
+        return UnderWay(self.calls | other.calls, self.work | other.work, self.online | other.online)
+
+    def closing_events(self, center: Center, *, at: dt.datetime) -> list[Event]:
+        """What a platform would report that finds these after a restart. The same left-overs give the same events."""
+        time = at.astimezone(center.zone).isoformat(timespec="milliseconds")
+        events = [
+            _event(center, time, f"{call}-lost", "call.ended", call, {"party": "system", "cause": "lost_contact"}, "9998")
+            for call in sorted(self.calls)
+        ]
+        events += [
+            _event(center, time, f"{call}-{agent}-lost", "call.wrap_up_ended", call, {"agent": agent}, "9999")
+            for call, agent in sorted(self.work)
+        ]
+        events += [
+            _event(
+                center, time, f"{agent}-{time}-lost", "agent.status_changed", agent, {"agent": agent, "status": "offline"}, "9"
+            )
+            for agent in sorted(self.online)
+        ]
+        return events
+
+
+def _event(center: Center, time: str, event_id: str, event_type: str, subject: str, data: dict[str, Any], sequence: str) -> Event:
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": center.source,
+        "type": event_type,
+        "subject": subject,
+        "time": time,
+        "sequence": sequence,
+        "data": data,
+    }
 
 
 class Simulation:
@@ -319,9 +369,12 @@ class Simulation:
                 self._set_status(desk, "offline")
         yield from self._taken()
 
-    def online(self) -> list[str]:
-        """Staff IDs of the agents who are signed in."""
-        return [desk.seat.staff_id for desk in self._desks if desk.status != "offline"]
+    def under_way(self) -> UnderWay:
+        return UnderWay(
+            calls=frozenset(self.open_calls),
+            work=frozenset((desk.serves.id, desk.seat.staff_id) for desk in self._desks if desk.serves is not None),
+            online=frozenset(desk.seat.staff_id for desk in self._desks if desk.status != "offline"),
+        )
 
     def _taken(self) -> list[Event]:
         taken, self._emitted = self._emitted, []
@@ -375,16 +428,8 @@ class Simulation:
         self._emitted.append(self._event(f"{self.run}-s{number}", "agent.status_changed", desk.seat.staff_id, data, number))
 
     def _event(self, event_id: str, event_type: str, subject: str, data: dict[str, Any], sequence: str) -> Event:
-        return {
-            "specversion": "1.0",
-            "id": event_id,
-            "source": self.center.source,
-            "type": event_type,
-            "subject": subject,
-            "time": self._local().isoformat(timespec="milliseconds"),
-            "sequence": sequence,
-            "data": data,
-        }
+        time = self._local().isoformat(timespec="milliseconds")
+        return _event(self.center, time, event_id, event_type, subject, data, sequence)
 
     # --- Chance ------------------------------------------------------------------------------------------------------
 
@@ -430,7 +475,7 @@ class Simulation:
         self._free(desk)
         for at in [duty.at for duty in desk.duties] + [desk.leaves_at]:
             yield at - self.now
-            if desk.doing is Doing.FREE:
+            if desk.is_free:
                 self._free(desk)
 
     def _duties(self, start: float, end: float, begin: float) -> list[Duty]:
@@ -480,7 +525,7 @@ class Simulation:
 
     def _claim(self, group: Group, *, but: Desk | None = None) -> Desk | None:
         """The agent of a group who has been free longest."""
-        free = [desk for desk in self._members[group.name] if desk.doing is Doing.FREE and desk is not but]
+        free = [desk for desk in self._members[group.name] if desk.is_free and desk is not but]
         if not free:
             return None
         desk = min(free, key=lambda desk: desk.free_since)
@@ -979,7 +1024,7 @@ class Simulation:
 
     def _internal(self) -> Steps[None]:
         """One agent calls another by extension; both are taken up by it."""
-        free = [desk for desk in self._desks if desk.doing is Doing.FREE]
+        free = [desk for desk in self._desks if desk.is_free]
         if len(free) < 4:
             return  # callers come first
         first, second = self._random.sample(free, 2)

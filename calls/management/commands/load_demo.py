@@ -82,7 +82,7 @@ class Command(BaseCommand):
             recorded_share=_recorded_share(plan),
         )
         statuses: list[Event] = []
-        n_done = plan["n_accepted"]
+        n_done: int = plan["n_accepted"]
         with tqdm(total=plan["calls"], desc="Calls", unit="call", disable=None) as bar:
             for batch in _batches(islice(_calls_only(events, statuses), n_done, None), BATCH * BATCHES_PER_FOLD):
                 for part in _batches(batch, BATCH):
@@ -134,7 +134,8 @@ def _new_plan(*, n_calls: int, days: int, seed: int) -> dict[str, Any]:
 def _recorded_share(plan: dict[str, Any]) -> float:
     """So many of the last days' calls that the recordings are about as many as get a file."""
     days = (dt.datetime.fromisoformat(plan["end"]) - dt.datetime.fromisoformat(plan["start"])).days or 1
-    return min(0.5, N_RECORDINGS / (0.65 * plan["calls"] * min(RECORDED_DAYS, days) / days))
+    n_answered: float = 0.65 * plan["calls"] * min(RECORDED_DAYS, days) / days
+    return min(0.5, N_RECORDINGS / n_answered)
 
 
 def _calls_only(events: Iterable[Event], statuses: list[Event]) -> Iterator[Event]:
@@ -170,7 +171,7 @@ def _fold() -> None:
 def _create_account(plan: dict[str, Any]) -> Account:
     """Everything or nothing; the files are written before the commit, so that no account is left that nobody can enter."""
     passwords = {person: secrets.token_urlsafe(12) for person in _SIGN_INS}
-    administrator = open_account(
+    open_account(
         name=demo.NAME,
         slug=demo.SLUG,
         time_zone=demo.TIME_ZONE,
@@ -179,7 +180,7 @@ def _create_account(plan: dict[str, Any]) -> Account:
         administrator_email=demo.ADMINISTRATOR.email,
         password=passwords[demo.ADMINISTRATOR],
     )
-    account: Account = Account.objects.get(pk=administrator.account_id)
+    account = Account.objects.get(slug=demo.SLUG)
     roles = {role.kind: role for role in Role.objects.for_account(account)}
     people = {person.staff_id: _create_person(account, person, roles[Role.Kind.AGENT]) for person in demo.AGENTS}
     supervisor = _create_person(account, demo.SUPERVISOR, roles[Role.Kind.SUPERVISOR])

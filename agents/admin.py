@@ -165,13 +165,14 @@ class AgentAdmin(PortalAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(Q(staff_id__istartswith=term) | Q(email_hash=email_index(term)) | Q(pk__in=called(queryset, term))), False
+        meant = Q(staff_id__istartswith=term) | Q(email_hash=email_index(term)) | Q(pk__in=called(queryset, term))
+        return queryset.filter(meant), False
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """The title of a page stays in the browser's history, so it holds no name."""
-        return super().changeform_view(request, object_id, form_url, {"subtitle": None} | (extra_context or {}))
+        return super().changeform_view(request, object_id, form_url, {"subtitle": None} | (extra_context or {}))  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if form.cleaned_data.get("new_password"):
@@ -181,10 +182,10 @@ class AgentAdmin(PortalAdmin):
             take_offline(obj, at=timezone.now())
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        return super().response_add(request, _unnamed(obj), post_url_continue)
+        return super().response_add(request, _unnamed(obj), post_url_continue)  # type: ignore[no-any-return]
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return super().response_change(request, _unnamed(obj))
+        return super().response_change(request, _unnamed(obj))  # type: ignore[no-any-return]
 
     @admin.action(description=_("Deactivate"), permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: Any) -> None:
@@ -333,7 +334,9 @@ class AccountWithPeopleAdmin(AccountAdmin):
         return super().get_fieldsets(request, obj) if obj is not None else self.opening
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change=change, **(kwargs if obj is not None else kwargs | {"form": OpenAccountForm}))
+        if obj is None:
+            kwargs["form"] = OpenAccountForm
+        return super().get_form(request, obj, change=change, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:

@@ -31,7 +31,7 @@ def require_an_administrator(account: Account, *, besides: Iterable[int]) -> Non
     Account.objects.select_for_update().get(pk=account.pk)
     left = Agent.objects.for_account(account).filter(role__kind=Role.Kind.ADMINISTRATOR, is_active=True)
     if not left.exclude(pk__in=list(besides)).exists():
-        raise ValidationError(_("The account needs an active administrator: appoint another one first."), code="last_administrator")
+        raise ValidationError(_("The account needs an active administrator: appoint another one first."))
 
 
 @transaction.atomic

@@ -48,7 +48,9 @@ class Agent(AbstractBaseUser):
     email_hash = Sha256Field(unique=True, editable=False)
     name = EncryptedTextField(_("name"), max_length=100)
     nickname = EncryptedTextField(_("nickname"), max_length=100, blank=True)
-    cellphone_pickup = models.CharField(_("cellphone pickup"), max_length=12, choices=CellphonePickup, default=CellphonePickup.OFF)
+    cellphone_pickup = models.CharField(
+        _("cellphone pickup"), max_length=12, choices=CellphonePickup, default=CellphonePickup.OFF
+    )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.OFFLINE, editable=False)
     status_reason = models.CharField(_("reason"), max_length=60, blank=True, editable=False)
     status_since = models.DateTimeField(_("since"), default=timezone.now, editable=False)
@@ -146,7 +148,7 @@ class SkillGroup(AccountOwned):
     is_active = models.BooleanField(_("in use"), default=True)
     members = models.ManyToManyField(Agent, through="SkillGroupMember", related_name="skill_groups", verbose_name=_("members"))
 
-    objects = SkillGroupQuerySet.as_manager()
+    objects = SkillGroupQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("skill group")
@@ -159,7 +161,9 @@ class SkillGroup(AccountOwned):
 
 
 class SkillGroupMember(AccountOwned):
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("skill group"))
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("skill group")
+    )
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("agent"))
     priority = models.PositiveSmallIntegerField(
         _("priority"), default=3, choices=[(n, str(n)) for n in range(1, 6)], help_text=_("1 is asked first, 5 last.")
@@ -187,7 +191,7 @@ class StatusChange(AccountOwned):
     ended_at = models.DateTimeField(_("until"), null=True, blank=True)
     change_key = Sha256Field(help_text="The event it came from, or a hash of agent and time: the same change twice is one row.")
 
-    objects = StatusChangeQuerySet.as_manager()
+    objects = StatusChangeQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("status change")

@@ -60,10 +60,10 @@ def own_groups(actor: Actor) -> Any:
     """Ids of the skill groups an actor is a member of, as a subquery."""
     from agents.models import SkillGroupMember  # the models import their querysets
 
-    return SkillGroupMember.objects.filter(account_id=actor.account_id, agent_id=actor.pk).values("skill_group_id")  # type: ignore[attr-defined]
+    return SkillGroupMember.objects.filter(account_id=actor.account_id, agent_id=actor.pk).values("skill_group_id")  # type: ignore[attr-defined,misc]
 
 
 def _colleagues(actor: Actor) -> Any:
     from agents.models import SkillGroupMember  # the models import their querysets
 
-    return SkillGroupMember.objects.filter(account_id=actor.account_id, skill_group_id__in=own_groups(actor)).values("agent_id")
+    return SkillGroupMember.objects.filter(account_id=actor.account_id, skill_group_id__in=own_groups(actor)).values("agent_id")  # type: ignore[attr-defined,misc]

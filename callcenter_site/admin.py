@@ -210,7 +210,7 @@ class ScopedDropdownFilter(RelatedDropdownFilter):
 
 def _log(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:
     return LogEntry.objects.create(
-        user_id=request.user.pk,
+        user_id=int(str(request.user.pk)),
         content_type_id=get_content_type_for_model(obj).pk,
         object_id=str(obj.pk),
         object_repr=f"#{obj.pk}",

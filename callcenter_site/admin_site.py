@@ -63,4 +63,6 @@ def show_lockout(request: HttpRequest, original_response: HttpResponse | None, c
     """What somebody sees who has failed too often; it does not say whether the email exists."""
     seconds = int(settings.AXES_COOLOFF_TIME * 3600)
     context = {**admin.site.each_context(request), "title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
-    return render(request, "admin/locked_out.html", context, status=429, headers={"Retry-After": str(seconds)})
+    response = render(request, "admin/locked_out.html", context, status=429)
+    response["Retry-After"] = str(seconds)
+    return response

@@ -121,7 +121,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
             _right(_("See status changes"), "agents.view_statuschange"),
             _right(_("Set another agent's status"), "agents.change_agent_status"),
             _right(_("See skill groups"), "agents.view_skillgroup", "agents.view_skillgroupmember"),
-            _right(_("Manage skill groups and who is in them"), _all_of("agents", "skillgroup"), _all_of("agents", "skillgroupmember")),
+            _right(
+                _("Manage skill groups and who is in them"),
+                _all_of("agents", "skillgroup"),
+                _all_of("agents", "skillgroupmember"),
+            ),
             _right(_("See roles"), "configuration.view_role"),
             _right(_("Manage roles"), _all_of("configuration", "role")),
         ],

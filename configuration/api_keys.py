@@ -60,7 +60,7 @@ def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
 
 def find_api_key(text: str, *, at: dt.datetime) -> ApiKey | None:
     prefix, _, secret = text.partition(".")
-    key = ApiKey.objects.select_related("account").filter(prefix=prefix).first() if len(prefix) == 12 else None
+    key: ApiKey | None = ApiKey.objects.select_related("account").filter(prefix=prefix).first() if len(prefix) == 12 else None
     if key is None or not hmac.compare_digest(key.secret_hash, _hash(secret)):
         return None
     if not key.is_usable(at=at) or not key.account.is_open:

@@ -123,7 +123,7 @@ class EncryptedAttribute(DeferredAttribute):
         value = super().__get__(instance, owner)
         if not isinstance(value, _Sealed):
             return value
-        field: EncryptedTextField = self.field
+        field: Any = self.field
         plain = decrypt(value, account_id=instance.account_id, context=field.context)
         instance.__dict__[field.attname] = plain
         return plain

@@ -47,7 +47,9 @@ class AccountsQuerySet(models.QuerySet[Any]):
 class AccountOwned(models.Model):
     """A row of one customer. The account is set by the server when the row is made and never changes."""
 
-    account = models.ForeignKey("configuration.Account", on_delete=models.PROTECT, editable=False, related_name="+", db_index=False)
+    account = models.ForeignKey(
+        "configuration.Account", on_delete=models.PROTECT, editable=False, related_name="+", db_index=False
+    )
 
     objects = AccountQuerySet.as_manager()
 

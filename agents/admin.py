@@ -45,9 +45,9 @@ STATUS_COLOURS = {
 
 
 class AgentForm(AccountForm):
-    email = forms.EmailField(label=_("email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
+    email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
     new_password = forms.CharField(
-        label=_("password"), required=False, strip=False, widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"})
+        label=_("Password"), required=False, strip=False, widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"})
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -91,6 +91,7 @@ class GroupsOfAgent(PortalInline):
     fk_name = "agent"
     fields = ["skill_group", "priority"]
     autocomplete_fields = ["skill_group"]
+    hide_title = True
     verbose_name = _("skill group")
     verbose_name_plural = _("skill groups")
 
@@ -235,6 +236,7 @@ class MembersOfGroup(PortalInline):
     fk_name = "skill_group"
     fields = ["agent", "priority"]
     autocomplete_fields = ["agent"]
+    hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("agent")
@@ -287,10 +289,10 @@ class StatusChangeAdmin(FactAdmin):
 class OpenAccountForm(AccountSettingsForm):
     """A new account with the first person who can sign in to it."""
 
-    administrator_name = forms.CharField(label=_("name"), max_length=100, widget=UnfoldAdminTextInputWidget)
-    administrator_email = forms.EmailField(label=_("email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
+    administrator_name = forms.CharField(label=_("Name"), max_length=100, widget=UnfoldAdminTextInputWidget)
+    administrator_email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
     password = forms.CharField(
-        label=_("password"),
+        label=_("Password"),
         strip=False,
         widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"}),
         help_text=_("Hand it over in person; at least 10 characters."),

@@ -331,6 +331,7 @@ UNFOLD = {
     "SITE_TITLE": _("Call center"),
     "SITE_HEADER": _("Call center"),
     "SITE_SUBHEADER": "callcenter_site.navigation.account_name",
+    "SITE_URL": None,
     "SITE_SYMBOL": "support_agent",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("callcenter_site/favicon.svg")}],
     "SHOW_HISTORY": True,

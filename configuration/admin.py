@@ -95,7 +95,7 @@ class AccountAdmin(PortalAdmin):
 
 
 class RoleForm(AccountForm):
-    permissions = forms.MultipleChoiceField(label=_("may"), required=False, widget=TickBoxes)
+    permissions = forms.MultipleChoiceField(label=_("May"), required=False, widget=TickBoxes)
 
     class Meta:
         model = Role
@@ -194,7 +194,7 @@ class ServiceNumberAdmin(PortalAdmin):
 
 
 class ApiKeyForm(AccountForm):
-    scopes = forms.MultipleChoiceField(label=_("may"), choices=[("", ApiKey.Scope.choices)], widget=TickBoxes)
+    scopes = forms.MultipleChoiceField(label=_("May"), choices=[("", ApiKey.Scope.choices)], widget=TickBoxes)
 
     class Meta:
         model = ApiKey

@@ -1,14 +1,42 @@
 """What every test stands on: fresh caches, files in a temporary folder, one account and its people."""
 
+import contextlib
+import os
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings as portal
 from django.core.cache import cache
+from django.core.files.storage import default_storage
 
+from callcenter_site.celery import app as celery_app
 from configuration import encryption
 from configuration.api_keys import create_api_key
 from configuration.models import Account, ApiKey
 from tests.factories import AccountFactory
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Runs before anything is connected: what the workers of xdist must not share gets the number of the worker.
+
+    pytest-django gives each worker a database of its own. Clearing the cache empties a whole Redis database.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    if portal.REDIS_URL:
+        portal.REDIS_URL = portal.CACHES["default"]["LOCATION"] = f"{portal.REDIS_URL.rpartition('/')[0]}/{number}"
+    if portal.COS_BUCKET:
+        portal.COS_BUCKET = portal.STORAGES["default"]["OPTIONS"]["bucket_name"] = f"{portal.COS_BUCKET}-{number}"
+    # No worker listens: a task started by a test must not wait for a portal that runs on the same machine.
+    celery_app.conf.broker_url = "memory://"
+    celery_app.conf.broker_transport_options = {}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def bucket() -> None:
+    if portal.COS_BUCKET:
+        client = default_storage.connection.meta.client
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=portal.COS_BUCKET)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +52,10 @@ def files_in_a_temporary_folder(tmp_path, settings):
     """Static files need no collecting in tests, and stored files go where pytest clears up."""
     storages = settings.STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
     if not settings.COS_BUCKET:
-        storages["default"] = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path / "files"}}
+        storages["default"] = {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "files"},
+        }
     settings.STORAGES = storages
 
 

@@ -114,7 +114,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "steps": [
             (name, label, _address(query, {"step": name}))
             for name, label in reports.STEPS.items()
-            if period.n_days * _STEP_POINTS[name] <= MAX_POINTS
+            if 1 < period.n_days * _STEP_POINTS[name] <= MAX_POINTS
         ],
         "step": step,
         "filters": filters,

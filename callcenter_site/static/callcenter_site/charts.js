@@ -10,18 +10,19 @@
   const isDark = () => document.documentElement.classList.contains("dark");
   const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const colored = set => {
+    const color = css(COLORS[set.color][isDark() ? 1 : 0]);
+    return Object.assign(set, { backgroundColor: color, borderColor: color, pointBackgroundColor: color });
+  };
   const paint = chart => {
     const dark = isDark(), text = css(dark ? "--color-base-400" : "--color-base-500"), grid = dark ? "#ffffff14" : "#00000010";
-    chart.data.datasets.forEach(set => {
-      const color = css(COLORS[set.color][dark ? 1 : 0]);
-      set.backgroundColor = set.borderColor = set.pointBackgroundColor = color;
-    });
+    chart.data.datasets.forEach(colored);
     Object.entries(chart.options.scales).forEach(([name, scale]) => {
       scale.ticks.color = text;
       scale.grid.color = name === "y" ? grid : "transparent";
     });
     chart.options.plugins.legend.labels.color = text;
-    chart.update("none");
+    chart.update();
   };
 
   const draw = canvas => {
@@ -37,12 +38,13 @@
     return new Chart(canvas, {
       data: {
         labels,
+        // Coloured before the chart is made: Chart.js paints what has no colour then in colours of its own, and keeps them.
         datasets: datasets.map(set => ({
-          ...set,
+          ...colored(set),
           yAxisID: set.axis ?? "y",
           order: set.type === "line" ? 0 : 1,
           ...(set.type === "line"
-            ? { borderWidth: 2, pointRadius: labels.length > 60 ? 0 : 2, pointHoverRadius: 4, tension: 0.25, spanGaps: false }
+            ? { borderWidth: 2, pointRadius: labels.length > 60 ? 0 : 2, pointHoverRadius: 4, cubicInterpolationMode: "monotone", spanGaps: false, clip: false }
             : { borderRadius: 3, maxBarThickness: 22, categoryPercentage: 0.7, barPercentage: 0.9 }),
         })),
       },

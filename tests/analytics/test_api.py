@@ -1,0 +1,129 @@
+"""Figures over the API."""
+
+import datetime as dt
+
+import pytest
+import time_machine
+from django.urls import reverse
+
+from analytics.metrics import METRICS
+from configuration.api_keys import create_api_key
+from configuration.models import ApiKey
+from tests.analytics.events import Story, take_in
+from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
+
+pytestmark = pytest.mark.django_db
+NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)
+
+
+@pytest.fixture(autouse=True)
+def frozen():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def group(account):
+    group = SkillGroupFactory(account=account, name="Sales")
+    AgentFactory(account=account, staff_id="A")
+    take_in(
+        Story(account, NOW - dt.timedelta(hours=3), "a").ivr(0).queued(5, "Sales").answered(15, "A").ended(135),
+        Story(account, NOW - dt.timedelta(hours=3), "b", called="01055500002").queued(5, "Sales").ended(65),
+        Story(account, NOW - dt.timedelta(seconds=30), "c").queued(5, "unheard of"),
+        at=NOW,
+    )
+    return group
+
+
+@pytest.fixture
+def get(client, api_key):
+    def get(path, query=None, key=api_key):
+        return client.get(path, query or {}, headers={"Authorization": f"Api-Key {key}"})
+
+    return get
+
+
+SUMMARY, LIVE = "/api/v1/summary/", "/api/v1/live/"
+
+
+def test_the_summary_has_every_metric_of_the_catalogue(get, group):
+    body = get(SUMMARY).json()
+    assert set(body["figures"]) == set(METRICS)
+    assert (body["figures"]["calls"], body["figures"]["service_level"], body["figures"]["csat"]) == (3, 0.5, None)
+    assert (body["start"], body["end"], body["time_zone"]) == ("2026-03-01T16:00:00Z", "2026-03-02T16:00:00Z", "Asia/Shanghai")
+    assert body["counted_to"] == "2026-03-02T04:20:00Z"
+    assert [(one["skill_group"], one["name"], one["figures"]["offered"]) for one in body["skill_groups"]] == [
+        (group.pk, "Sales", 2),
+        (None, "", 1),
+    ]
+    assert (body["step"], body["series"]) == (None, [])
+
+
+def test_steps_are_given_when_asked_for(get, group):
+    body = get(SUMMARY, {"step": "half_hour"}).json()
+    assert len(body["series"]) == 48
+    assert [(one["label"], one["figures"]["calls"]) for one in body["series"] if one["figures"]["calls"]] == [
+        ("09:00", 2),
+        ("12:00", 1),
+    ]
+
+
+def test_a_service_number_is_found_in_national_form(get, group):
+    assert get(SUMMARY, {"service_number": "010 5550 0002"}).json()["figures"]["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"from": "2026-03-02", "to": "2026-03-01"}, "to"),
+        ({"from": "2025-01-01", "to": "2026-03-01"}, "to"),
+        ({"from": "soon"}, "from"),
+        ({"skill_group": "999999"}, "skill_group"),
+        ({"direction": "up"}, "direction"),
+        ({"step": "second"}, "step"),
+        ({"period": "always"}, "period"),
+        ({"grup": "1"}, "grup"),
+    ],
+)
+def test_what_cannot_be_read_names_its_field(get, group, query, field):
+    answer = get(SUMMARY, query)
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_key_without_the_scope_is_refused(get, account):
+    key = create_api_key(account=account, name="writer", scopes=[ApiKey.Scope.EVENTS_WRITE])[1]
+    assert get(SUMMARY, key=key).status_code == get(LIVE, key=key).status_code == 403
+
+
+def test_a_key_of_another_account_sees_nothing_of_it(get, group):
+    key = create_api_key(account=AccountFactory(), name="other", scopes=[ApiKey.Scope.FIGURES_READ])[1]
+    assert get(SUMMARY, key=key).json()["figures"]["calls"] == 0
+    assert get(SUMMARY, key=key).json()["skill_groups"] == []
+    foreign, unknown = (get(SUMMARY, {"skill_group": pk}, key=key) for pk in (group.pk, 999999))
+    assert (foreign.status_code, foreign.content) == (unknown.status_code, unknown.content)
+    assert get(LIVE, key=key).json()["calls"]["in_queue"] == 0
+
+
+def test_live_says_what_goes_on_and_since_when(get, group):
+    answer = get(LIVE)
+    assert answer.json() == {
+        "at": "2026-03-02T04:20:00Z",
+        "calls": {"started": 0, "in_ivr": 0, "in_queue": 1, "ringing": 0, "talking": 0},
+        "longest_wait_seconds": 25.0,
+        "agents": {"available": 0, "ringing": 0, "on_call": 0, "acw": 0, "busy": 0, "break": 0, "offline": 0},
+    }
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_schema_describes_every_metric_with_its_formula(client, db):
+    schema = client.get(reverse("schema"), headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    figures = schema["components"]["schemas"]["Figures"]["properties"]
+    assert set(figures) == set(METRICS)
+    assert all(str(METRICS[name].formula) in text["description"] for name, text in figures.items())
+    assert {one["name"] for one in schema["paths"]["/api/v1/summary/"]["get"]["parameters"]} >= {
+        "from",
+        "to",
+        "step",
+        "skill_group",
+    }

@@ -1,0 +1,173 @@
+"""The dashboard: who sees it, what it says, and what it costs."""
+
+import datetime as dt
+
+import pytest
+import time_machine
+from django.urls import reverse
+
+from configuration.models import Role
+from tests.analytics.events import Story, take_in
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, ServiceNumberFactory, SkillGroupFactory
+
+pytestmark = pytest.mark.django_db
+NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)  # 12:20 in Shanghai
+URL = "/admin/dashboard/"
+
+
+@pytest.fixture(autouse=True)
+def frozen():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def busy_day(account):
+    group = SkillGroupFactory(account=account, name="Sales")
+    agent = AgentFactory(account=account, staff_id="A")
+    MemberFactory(skill_group=group, agent=agent)
+    ServiceNumberFactory(account=account, number="+861055500001", label="Hotline")
+    morning = NOW - dt.timedelta(hours=3)
+    take_in(
+        Story(account, morning, "a").ivr(0).queued(5, "Sales").answered(15, "A").ended(135),
+        Story(account, morning, "b").ivr(0).queued(5, "Sales").ended(65),
+        Story(account, morning, "c").ivr(0).ended(9),
+        Story(account, morning - dt.timedelta(days=1), "yesterday").queued(0, "Sales").answered(3, "A").ended(63),
+        at=NOW,
+    )
+    return group
+
+
+def signed_in(client, account, kind=Role.Kind.ADMINISTRATOR):
+    person = AgentFactory(account=account, kind=kind)
+    client.force_login(person, backend="agents.sign_in.RoleBackend")
+    return person
+
+
+def tiles(answer):
+    return {tile.metric.name: tile.value for tile in answer.context["tiles"]}
+
+
+def test_the_front_page_of_the_admin_leads_to_the_dashboard(client, account):
+    signed_in(client, account)
+    answer = client.get("/admin/")
+    assert answer.status_code == 302 and answer.url == URL == reverse("analytics:dashboard")
+
+
+def test_who_may_not_see_figures_is_refused(client, account):
+    role = Role.objects.create(
+        account=account, name="Clerk", permissions=["agents.enter_admin"], data_scope=Role.DataScope.ACCOUNT
+    )
+    person = AgentFactory(account=account, role=role)
+    client.force_login(person, backend="agents.sign_in.RoleBackend")
+    assert client.get(URL).status_code == 403
+    assert client.get("/admin/").status_code == 200
+    assert client.get("/api/v1/live/").status_code == 403
+    assert client.get("/api/v1/summary/").status_code == 403
+
+
+def test_strangers_are_asked_to_sign_in(client, db):
+    assert client.get(URL).url == f"/admin/login/?next={URL}"
+    assert client.get("/api/v1/live/").status_code == 401
+
+
+def test_it_shows_the_figures_of_today(client, account, busy_day):
+    signed_in(client, account)
+    answer = client.get(URL)
+    assert tiles(answer) == {
+        "calls": "3",
+        "answered": "1",
+        "connection_rate": "33.3 %",
+        "service_level": "50.0 %",
+        "average_wait": "35.0 s",
+        "average_duration": "2:00",
+        "abandonment_rate": "50.0 %",
+        "ivr_abandonment_rate": "33.3 %",
+    }
+    calls = next(tile for tile in answer.context["tiles"] if tile.metric.name == "calls")
+    assert (calls.change, calls.before) == ("+200 %", "1")
+    assert "up to 12:15" in answer.text
+    assert "answered in target ÷ (answered + abandoned − short)" in answer.text
+    assert "Counted up to" in answer.text
+
+
+def test_tiles_lead_to_the_records_behind_them_with_the_same_filters(client, account, busy_day):
+    signed_in(client, account)
+    answer = client.get(URL, {"direction": "inbound", "service_number": "+861055500001"})
+    links = [tile.link for tile in answer.context["tiles"]]
+    assert all(link.startswith("/admin/calls/call/?from=2026-03-02&to=2026-03-02") for link in links)
+    for link in links:
+        records = client.get(link)
+        assert records.status_code == 200, link
+    assert len(client.get(links[0]).context["cl"].result_list) == 3
+    assert len(client.get(links[1]).context["cl"].result_list) == 1
+    group = client.get(URL, {"skill_group": busy_day.pk}).context["group_rows"][0]
+    assert len(client.get(group["link"]).context["cl"].result_list) == 2
+
+
+def test_an_empty_account_is_told_what_to_do(client, account):
+    signed_in(client, account)
+    answer = client.get(URL)
+    assert "No calls yet" in answer.text and "/api/v1/events" in answer.text and "import_calls" in answer.text
+    assert "data-portal-chart" not in answer.text
+
+
+def test_a_quiet_day_of_a_busy_account_shows_dashes_and_zeros(client, account, busy_day):
+    signed_in(client, account)
+    shown = tiles(client.get(URL, {"from": "2026-02-01", "to": "2026-02-01"}))
+    assert (shown["calls"], shown["connection_rate"], shown["service_level"], shown["average_wait"]) == ("0", "–", "–", "–")
+
+
+def test_another_account_sees_nothing_of_it(client, account, busy_day):
+    other = AccountFactory()
+    signed_in(client, other)
+    answer = client.get(URL)
+    assert "No calls yet" in answer.text
+    assert "Sales" not in answer.text and "+861055500001" not in answer.text
+    assert (
+        client.get(URL, {"skill_group": busy_day.pk}).context["errors"]
+        == client.get(URL, {"skill_group": 999999}).context["errors"]
+    )
+
+
+def test_a_supervisor_of_own_groups_sees_their_offers(client, account, busy_day):
+    supervisor = signed_in(client, account, Role.Kind.SUPERVISOR)
+    MemberFactory(skill_group=busy_day, agent=supervisor)
+    shown = tiles(client.get(URL))
+    assert (shown["offered"], shown["queue_answered"], shown["service_level"]) == ("2", "1", "50.0 %")
+    assert "calls" not in shown
+
+
+def test_an_operator_has_no_figures(client, db):
+    from agents.models import Agent  # only this test makes one
+
+    client.force_login(Agent.objects.create_superuser("op@example.com", "x", name="Op"), backend="agents.sign_in.RoleBackend")
+    assert client.get(URL).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "2026-03-02", "to": "2026-03-01"},
+        {"from": "x"},
+        {"period": "\0"},
+        {"skill_group": "1 OR 1=1"},
+        {"direction": "<script>alert(1)</script>"},
+        {"step": "second"},
+        {"from": "2025-02-01", "to": "2026-02-28", "step": "half_hour"},
+        {"service_number": "😀" * 500},
+    ],
+)
+def test_a_mistyped_address_never_breaks_the_page(client, account, busy_day, query):
+    signed_in(client, account)
+    answer = client.get(URL, query)
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+
+
+def test_it_asks_as_many_questions_for_a_year_as_for_a_day(client, account, busy_day, django_assert_max_num_queries):
+    signed_in(client, account)
+    client.get(URL)
+    for query in ({}, {"period": "this_month"}, {"from": "2025-04-01", "to": "2026-03-02"}):
+        with django_assert_max_num_queries(22):
+            assert client.get(URL, query).status_code == 200

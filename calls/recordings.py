@@ -1,8 +1,9 @@
 """The sound files of calls: stored so that no file ever exists without a row that names it.
 
 The row gets the key first, then the file is written under it, then the row is marked stored. A store that is cut off
-leaves a row that still expects its file and names what may lie there; the next attempt clears that away. Two that meet
-write under different keys, and the one whose key is no longer in the row takes its own file back.
+leaves a row that still expects its file and names what may lie there; the next attempt takes the row over under a new
+key and clears that away. Two that meet write under different keys, and the one whose key is no longer in the row takes
+its own file back.
 """
 
 import hashlib
@@ -36,11 +37,12 @@ def store_audio(*, audio: CallAudio, content: bytes | IO[bytes], content_type: s
     n_bytes, digest = _checked(file, content_type)
     rows = type(audio)._default_manager.filter(pk=audio.pk, state=AudioState.EXPECTED)
     left_over = audio.key
-    if left_over:
-        default_storage.delete(left_over)
     key = _new_key(audio)
     if rows.filter(key=left_over).update(key=key, content_type=WAV) != 1:
         raise ValidationError({"audio": _("This recording has its file already, or is being stored now.")})
+    if left_over:
+        # Only now: until the row had the new key, whoever wrote this one could still have finished.
+        default_storage.delete(left_over)
     file.seek(0)
     saved = default_storage.save(key, File(file, name=key))
     if saved != key or rows.filter(key=key).update(state=AudioState.STORED, n_bytes=n_bytes, sha256=digest) != 1:

@@ -13,7 +13,7 @@ import math
 import random
 import zoneinfo
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
@@ -268,6 +268,19 @@ class UnderWay:
     work: frozenset[tuple[str, str]] = frozenset()
     """Call and agent: talk or wrap-up."""
     online: frozenset[str] = frozenset()
+
+    @classmethod
+    def begun_in(cls, events: Iterable[Event]) -> "UnderWay":
+        """Everything that events began, also what they ended again: ending it once more changes nothing."""
+        calls, work, online = set(), set(), set()
+        for event in events:
+            if event["type"] == "agent.status_changed":
+                online.add(event["subject"])
+            else:
+                calls.add(event["subject"])
+            if event["type"] == "call.answered":
+                work.add((event["subject"], event["data"]["agent"]))
+        return cls(frozenset(calls), frozenset(work), frozenset(online))
 
     def __or__(self, other: "UnderWay") -> "UnderWay":
         return UnderWay(self.calls | other.calls, self.work | other.work, self.online | other.online)

@@ -170,13 +170,13 @@ class Feed:
         while not self._stopping.is_set():
             now = timezone.now()
             if now - at > LONGEST_GAP:
-                self._deliver(list(simulation.finish(at)), simulation, at)
+                self._deliver(list(simulation.finish(at)), UnderWay(), at)
                 simulation = self._begin(now)
-            self._deliver(list(simulation.advance(now)), simulation, now)
+            self._deliver(list(simulation.advance(now)), simulation.under_way(), now)
             at = now
             self._stopping.wait(TICK_SECONDS)
         at = max(at, timezone.now()) if timezone.now() - at < LONGEST_GAP else at
-        self._deliver(list(simulation.finish(at)), simulation, at, give_up_after=LAST_WORD_SECONDS)
+        self._deliver(list(simulation.finish(at)), UnderWay(), at, give_up_after=LAST_WORD_SECONDS)
 
     def _wait_for_portal(self) -> bool:
         while not self._portal.is_up():
@@ -193,7 +193,7 @@ class Feed:
         """Ends what a run that was cut off had told the portal of, at the moment it was last heard of."""
         noted = demo_files.read_json(demo_files.LIVE) or {}
         try:
-            at = dt.datetime.fromisoformat(noted["as_of"])
+            at = min(dt.datetime.fromisoformat(noted["as_of"]), timezone.now())
             left = UnderWay(
                 calls=frozenset(noted.get("calls", ())),
                 work=frozenset((call, agent) for call, agent in noted.get("work", ())),
@@ -201,43 +201,37 @@ class Feed:
             )
         except (KeyError, TypeError, ValueError):
             return timezone.now() - WARM_UP
-        at = min(at, timezone.now())
-        if events := left.closing_events(CENTER, at=at):
-            self._told = left
-            self._post_all(events, None)
-            self._note(UnderWay(), at)
+        self._told = left
+        self._deliver(left.closing_events(CENTER, at=at), UnderWay(), at)
         return at
 
-    def _deliver(
-        self, events: list[Event], simulation: Simulation, at: dt.datetime, *, give_up_after: float | None = None
-    ) -> None:
-        if not events:
+    def _deliver(self, events: list[Event], under_way: UnderWay, at: dt.datetime, *, give_up_after: float | None = None) -> None:
+        """Posts events, part by part: each part's beginnings are noted before the portal hears of them."""
+        if not events and not self._untold:
             return
-        before, n_before, under_way = self._told, self.n_posted, simulation.under_way()
-        self._note(before | under_way, at)
-        if self._post_all(self._untold + events, give_up_after):
-            self._untold = []
-            self._note(under_way, at)
-        else:
-            self._untold += events
-            if self.n_posted == n_before:
-                self._note(before, at)  # the portal never heard of what was new
-
-    def _post_all(self, events: list[Event], give_up_after: float | None) -> bool:
-        """Whether all are in. Tries until stopped, then for as long as a last word may take."""
+        self._untold += events
         deadline = None if give_up_after is None else time.monotonic() + give_up_after
-        for start in range(0, len(events), BATCH):
-            part = events[start : start + BATCH]
-            while pause := self._portal.post(part):
-                if self._stopping.is_set() and deadline is None:
-                    deadline = time.monotonic() + LAST_WORD_SECONDS
-                if deadline is not None and time.monotonic() + pause > deadline:
-                    return False
-                if deadline is None:
-                    self._stopping.wait(pause)
-                else:
-                    time.sleep(pause)
+        while part := self._untold[:BATCH]:
+            before = self._told
+            self._note(before | UnderWay.begun_in(part), at)
+            if not self._post(part, deadline):
+                self._note(before, at)
+                return
             self.n_posted += len(part)
+            del self._untold[:BATCH]
+        self._note(under_way, at)
+
+    def _post(self, events: list[Event], deadline: float | None) -> bool:
+        """Whether they are in. Tries until stopped, then for as long as a last word may take."""
+        while pause := self._portal.post(events):
+            if self._stopping.is_set() and deadline is None:
+                deadline = time.monotonic() + LAST_WORD_SECONDS
+            if deadline is None:
+                self._stopping.wait(pause)
+            elif time.monotonic() + pause > deadline:
+                return False
+            else:
+                time.sleep(pause)
         return True
 
     def _note(self, under_way: UnderWay, at: dt.datetime) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -48,6 +49,10 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return min(self._counted, self.bound)
 
     @property
+    def shown_bound(self) -> str:
+        return number_format(self.bound, force_grouping=True)
+
+    @property
     def is_bounded(self) -> bool:
         """Whether there are more rows than were counted."""
         return self._counted > self.bound
@@ -60,7 +65,7 @@ class NewestFirstByTime(BasePagination):
     page_size = 50
     max_page_size = 500
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         self.request = request
         size = self._size(request)
         rows = queryset.order_by(f"-{self.time_field}", "-pk")

@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError
 from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, serializers, status, viewsets
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import BasePagination, CursorPagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -73,7 +73,7 @@ class AccountReadViewSet(viewsets.ReadOnlyModelViewSet[Any]):
     """Lists and shows the rows of the asker's account, narrowed by their data scope."""
 
     permission_classes = (RequiredPermission,)
-    pagination_class = NewestFirst
+    pagination_class: type[BasePagination] = NewestFirst
     required_permissions: ClassVar[dict[str, str]] = {}
 
     def get_queryset(self) -> Any:

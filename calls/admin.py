@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
-from callcenter_site.admin import FactAdmin, ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.admin import FactAdmin
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator
 from calls import filters, ingest, masking
@@ -58,7 +58,14 @@ MOST_EVENTS = 500
 """Raw events shown with a record; a call of more says so."""
 
 
-class CallList(ChangeList):
+class GrowingList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # The theme's header would state the bounded count as if it were the whole; the foot of the list says it right.
+        self.full_result_count = self.result_count
+
+
+class CallList(GrowingList):
     """The list with its period choices, which its page shows as links."""
 
     def _period(self) -> filters.PeriodFilter | None:
@@ -72,15 +79,21 @@ class CallList(ChangeList):
     @property
     def is_narrowed(self) -> bool:
         """Whether there may be records that this selection hides."""
-        return self.root_queryset.exists()
+        return bool(self.root_queryset.exists())
 
 
 class GrowingAdmin(FactAdmin):
     """A page for a table of any size: never counted whole, sorted only along an index."""
 
     paginator = BoundedPaginator
+    empty_value_display = "–"
     list_fullwidth = True
+    list_max_show_all = 0
+    show_facets = admin.ShowFacets.NEVER  # each of them counts the whole table
     actions: Any = []
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return GrowingList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> BoundedPaginator:
         asked = request.GET.get("p", "1")
@@ -97,8 +110,8 @@ class CallAdmin(GrowingAdmin):
         filters.DirectionFilter,
         filters.OutcomeFilter,
         filters.AnsweredFilter,
-        ("agent", ScopedRelatedFilter),
-        ("skill_group", ScopedDropdownFilter),
+        ("agent", filters.AgentFilter),
+        ("skill_group", filters.SkillGroupFilter),
         filters.ServiceNumberFilter,
     )
     list_select_related = ("agent", "skill_group")
@@ -146,17 +159,17 @@ class CallAdmin(GrowingAdmin):
     def shown_direction(self, call: Call) -> str:
         return str(call.get_direction_display())
 
-    @display(description=_("customer"), empty_value="–")
+    @display(description=_("customer"))
     def customer(self, call: Call) -> str:
         return masking.customer_number(call) or str(_("withheld"))
 
-    @display(description=_("customer"), empty_value="–")
+    @display(description=_("customer"))
     def masked_customer(self, call: Call) -> str:
         return masking.shown(masking.customer_number(call), whole=False) or str(_("withheld"))
 
-    @display(description=_("service number"), empty_value="–")
+    @display(description=_("service number"))
     def service_number(self, call: Call) -> str:
-        return masking.service_number(call)
+        return masking.service_number(call) or "–"
 
     @display(description=_("outcome"), label=OUTCOME_LABELS)
     def shown_outcome(self, call: Call) -> tuple[str, Any]:
@@ -176,9 +189,9 @@ class CallAdmin(GrowingAdmin):
             return str(_("not given")) if call.rating_asked else "–"
         return f"{call.rating_score:g} / {call.rating_scale}"
 
-    @display(description=_("ended by"), empty_value="–")
+    @display(description=_("ended by"))
     def ended_by(self, call: Call) -> str:
-        return str(call.get_disconnect_party_display()) if call.disconnect_party else ""
+        return str(call.get_disconnect_party_display()) if call.disconnect_party else "–"
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -206,7 +219,6 @@ class CallAdmin(GrowingAdmin):
             **self.admin_site.each_context(request),
             "title": _("Service record %(id)s") % {"id": call.call_id},
             "opts": self.opts,
-            "original": call,
             "call": call,
             "timeline": draw(call, at=at, zone=user.account.zone, whole_numbers=whole),
             "zone": user.account.time_zone,
@@ -237,9 +249,10 @@ class CallAdmin(GrowingAdmin):
         }
 
     def _events(self, request: HttpRequest, call: Call, whole: bool) -> tuple[list[dict[str, Any]] | None, bool]:
-        if not request.user.has_perm("calls.view_callevent"):
+        user: Any = request.user
+        if not user.has_perm("calls.view_callevent"):
             return None, False
-        rows = CallEvent.objects.visible_to(request.user).filter(call_key=call.call_key).order_by("occurred_at", "pk")
+        rows = CallEvent.objects.visible_to(user).filter(call_key=call.call_key).order_by("occurred_at", "pk")
         events = list(rows[: MOST_EVENTS + 1])
         return [
             {
@@ -265,7 +278,7 @@ class CallEventAdmin(GrowingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return (
             (None, {"fields": ("type", "shown_subject", "event_id", "source", "sequence", "happened", "received")}),
-            (_("Processing"), {"fields": ("shown_state", "attempts", "due", "error")}),
+            (_("Processing"), {"fields": ("state_in_words", "attempts", "due", "error")}),
             (_("Content"), {"fields": ("content" if masking.sees_numbers(request.user) else "masked_content",)}),
         )
 
@@ -296,6 +309,10 @@ class CallEventAdmin(GrowingAdmin):
     @display(description=_("state"), label=EVENT_LABELS)
     def shown_state(self, event: CallEvent) -> tuple[str, Any]:
         return event.state, event.get_state_display()
+
+    @display(description=_("state"))
+    def state_in_words(self, event: CallEvent) -> str:
+        return str(event.get_state_display())
 
     @display(description=_("data"))
     def content(self, event: CallEvent) -> str:

@@ -16,6 +16,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
@@ -23,12 +24,16 @@ from drf_spectacular.utils import extend_schema_field
 from unfold.contrib.filters.admin import DropdownFilter
 
 from agents.models import Agent, SkillGroup
+from callcenter_site.admin import ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import day_bounds
 from calls.ingest import call_key_of
 from calls.models import Call, Direction, EventState, Outcome
 from calls.querysets import CallQuerySet
 from calls.vocabulary import TYPES
 from configuration.models import ServiceNumber
+
+FEW_CALLS = 500
 
 # --- The admin's lists -----------------------------------------------------------------------------------------------
 
@@ -68,7 +73,7 @@ class PeriodFilter(admin.ListFilter):
 
     @property
     def days_typed(self) -> tuple[str, str]:
-        return self.used_parameters.get("from", ""), self.used_parameters.get("to", "")
+        return str(self.used_parameters.get("from", "")), str(self.used_parameters.get("to", ""))
 
     @property
     def chosen(self) -> str:
@@ -110,7 +115,25 @@ class PeriodFilter(admin.ListFilter):
             }
 
 
-class _Choice(DropdownFilter):
+class _Named:
+    """Labelled by its title alone; the theme would put "By" before it."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):  # type: ignore[misc]
+            for field in choice["form"].fields.values():
+                field.label = capfirst(str(self.title))  # type: ignore[attr-defined]
+            yield choice
+
+
+class AgentFilter(_Named, ScopedRelatedFilter):
+    pass
+
+
+class SkillGroupFilter(_Named, ScopedDropdownFilter):
+    pass
+
+
+class _Choice(_Named, DropdownFilter):
     """A dropdown that refuses what it does not offer."""
 
     def checked(self) -> str:
@@ -163,7 +186,8 @@ class ServiceNumberFilter(_Choice):
     parameter_name = "service_number"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        rows = ServiceNumber.objects.visible_to(request.user).only("number", "label")
+        user: Any = request.user
+        rows = ServiceNumber.objects.visible_to(user).only("number", "label")
         self.numbers = {str(row.pk): row.number for row in rows}
         return [(str(row.pk), f"{row.label} · {row.number}" if row.label else row.number) for row in rows]
 
@@ -205,7 +229,24 @@ class EventTypeFilter(_Choice):
 def find_calls(rows: CallQuerySet, text: str, *, account_id: int, region: str) -> CallQuerySet:
     """The call with this ID, else the calls from or to this number, in whatever form it is written."""
     found = rows.filter(call_key=call_key_of(account_id, text)).values_list("pk", flat=True).first()
-    return rows.filter(pk=found) if found is not None else rows.with_number(text, region=region)
+    return rows.filter(pk=found) if found is not None else calls_with_number(rows, text, account_id=account_id, region=region)
+
+
+def calls_with_number(rows: CallQuerySet, text: str, *, account_id: int, region: str) -> CallQuerySet:
+    """`rows.with_number`, made fast: asked for either column at once, a database walks the whole account by time.
+
+    That walk is right for a number with many calls, which soon fill a page. A rare one is looked up by index first.
+    """
+    number = canonical(text, region)
+    found: set[int] = set()
+    for column in ("calling_number", "called_number"):
+        ids: Any = (
+            Call.objects.for_account(account_id).filter(**{column: number}).order_by("-started_at").values_list("pk", flat=True)
+        )
+        found.update(ids[:FEW_CALLS])
+        if len(found) >= FEW_CALLS:
+            return rows.with_number(text, region=region)
+    return rows.filter(pk__in=found)
 
 
 def find_events(rows: Any, text: str, *, account_id: int) -> Any:
@@ -239,7 +280,7 @@ class _MomentField(IsoDateTimeField):
     default_error_messages = {"invalid": _("Write it as 2026-11-24T09:00:00+08:00 or …Z, with a zone.")}
 
     def strptime(self, value: str, format: str) -> dt.datetime:
-        moment = super().strptime(re.sub(r" (\d\d:?\d\d)$", r"+\1", value), format)
+        moment: dt.datetime = super().strptime(re.sub(r" (\d\d:?\d\d)$", r"+\1", value), format)
         if not re.search(r"(Z|z|[+\- ]\d\d:?\d\d)$", value):
             raise forms.ValidationError(self.error_messages["invalid"])
         return moment
@@ -282,7 +323,8 @@ class CallFilterSet(django_filters.FilterSet):
 
     @extend_schema_field(OpenApiTypes.BOOL)
     def by_open(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
-        return rows.open() if value == "true" else rows.closed()
+        # The outcome is empty while a call is open, and has an index.
+        return rows.open().filter(outcome="") if value == "true" else rows.closed()
 
     @extend_schema_field(OpenApiTypes.STR)
     def by_agent(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
@@ -297,7 +339,8 @@ class CallFilterSet(django_filters.FilterSet):
 
     @extend_schema_field(OpenApiTypes.STR)
     def by_number(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
-        return rows.with_number(value, region=self.request.user.account.region)
+        account = self.request.user.account
+        return calls_with_number(rows, value, account_id=account.pk, region=account.region)
 
     @extend_schema_field(OpenApiTypes.STR)
     def by_call_id(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:

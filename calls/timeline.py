@@ -20,6 +20,8 @@ from calls.models import Call, CallLeg, Direction, EntryOutcome, IvrStep, LegKin
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _MOST_TICKS = 8
 _SHORTEST = dt.timedelta(seconds=1)
+_RANKS = {"start": 0, "transfer": 1, "hangup": 3, "recording": 4, "voicemail": 4}
+"""What is told first of what happened at the same instant; 2 for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,8 @@ class Timeline:
     transfers: list[Mark]
     hangup: Mark | None
     story: list[Moment]
-
-    @property
-    def length(self) -> str:
-        return spoken((self.end - self.start).total_seconds())
+    length: str
+    """Of the call itself, without what came after it."""
 
 
 def draw(call: Call, *, at: dt.datetime, zone: zoneinfo.ZoneInfo, whole_numbers: bool) -> Timeline:
@@ -152,7 +152,7 @@ class _Drawing:
         transfers = list(self._transfers(lanes))
         hangup = self._hangup()
         start, end = self._stretch(lanes)
-        story = sorted(self._story(), key=lambda moment: moment.at)
+        story = sorted(self._story(), key=lambda moment: (moment.at, _RANKS.get(moment.kind, 2)))
         for mark in [*transfers, *(mark for lane in lanes for mark in lane.marks), *([hangup] if hangup else [])]:
             mark.left = _share(mark.at, start, end)
             mark.story = _line(story, mark.at, mark.kind)
@@ -170,6 +170,7 @@ class _Drawing:
             transfers=transfers,
             hangup=hangup,
             story=story,
+            length=spoken(max(0.0, (self.limit - self.call.started_at).total_seconds())),
         )
 
     def _band(self, kind: str, label: str, start: dt.datetime, end: dt.datetime | None, detail: str = "") -> Band:
@@ -227,7 +228,7 @@ class _Drawing:
                 yield self._band("talk", _("Talk"), spoke_from, held_at)
             yield self._band("hold", _("On hold"), held_at, resumed_at or leg.ended_at)
             spoke_from = resumed_at or leg.ended_at or self.limit
-        if leg.ended_at is None or spoke_from < leg.ended_at:
+        if spoke_from < (leg.ended_at or self.limit):
             yield self._band("talk", _("Talk"), spoke_from, leg.ended_at)
         if leg.ended_at is not None and leg.wrap_up_ended_at is not None and leg.wrap_up_ended_at > leg.ended_at:
             yield self._band("wrap_up", _("Wrap-up"), leg.ended_at, leg.wrap_up_ended_at)
@@ -256,7 +257,7 @@ class _Drawing:
             began = [other.offered_at for other in self.legs if other.seq > leg.seq] + [
                 entry.entered_at for entry in self.entries
             ]
-            later = [moment for moment in began if spoke_from < moment <= (leg.ended_at or self.limit)]
+            later: list[dt.datetime] = [moment for moment in began if spoke_from < moment <= (leg.ended_at or self.limit)]
             if later:
                 return min(later)
         return leg.ended_at or self.limit

@@ -107,7 +107,8 @@ def _audible(request: HttpRequest, kind: str, pk: int) -> Recording | Voicemail:
     if not user.has_perm(LISTEN):
         raise PermissionDenied
     model = _MODELS.get(kind)
-    row = model.objects.visible_to(user).filter(pk=pk, state=AudioState.STORED).first() if model else None
+    rows: Any = model.objects.visible_to(user).filter(pk=pk, state=AudioState.STORED) if model else None
+    row: Recording | Voicemail | None = rows.first() if rows is not None else None
     if row is None or not row.key:
         raise Http404
     return row

@@ -35,7 +35,7 @@ FOLD_LIMIT = 20_000
 KEY_SCOPES = [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ, ApiKey.Scope.AGENTS_READ]
 RECORDED_DAYS = 4
 N_RECORDINGS = 150
-N_VOICEMAILS = 40
+N_VOICEMAILS = 500
 
 T = TypeVar("T")
 
@@ -92,6 +92,9 @@ class Command(BaseCommand):
                 plan["n_accepted"] = n_done
                 demo_files.write_json(demo_files.HISTORY, plan)
                 bar.update(sum(event["type"] == "call.started" for event in batch))
+                if bar.disable:  # no terminal: plain lines say how far it is
+                    self.stdout.write(f"… calls up to {batch[-1]['time'][:10]}")
+            bar.total = bar.n
         self.stdout.write("Agents' statuses …")
         for part in _batches(statuses, BATCH):
             _accept(account, part)

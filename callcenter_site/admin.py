@@ -19,6 +19,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
+from unfold.forms import PaginationInlineFormSet
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -183,7 +184,19 @@ class OperatorAdmin(_Logged, ModelAdmin):
         return _is_operator(request) and super().has_delete_permission(request, obj)
 
 
+class InlineRows(PaginationInlineFormSet):
+    """The ids of rows said to be edited must be of the rows shown. Django looks them up among all rows there are, and so
+    tells an id of another account from one of nobody's."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        ids = form.fields[self._pk_field.name]
+        if hasattr(ids, "queryset"):
+            ids.queryset = self.queryset
+
+
 class PortalInline(_Scoped, TabularInline):
+    formset = InlineRows
     extra = 0
     view_on_site = False
 

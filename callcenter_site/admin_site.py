@@ -9,7 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, URLResolver
@@ -37,6 +38,16 @@ class SignInForm(AuthenticationForm):
         """Whether somebody may sign in is the backend's answer; the page they open asks for its own permission."""
 
 
+class OneWayAutocomplete(AutocompleteJsonView):
+    """Offers what a row may point to. Django fails on what points to a row, which no form asks for."""
+
+    def process_request(self, request: HttpRequest) -> Any:
+        term, model_admin, source_field, to_field_name = super().process_request(request)
+        if not source_field.concrete:
+            raise PermissionDenied
+        return term, model_admin, source_field, to_field_name
+
+
 class PortalSite(UnfoldAdminSite):
     login_form = SignInForm
 
@@ -44,6 +55,8 @@ class PortalSite(UnfoldAdminSite):
         from callcenter_site.admin import OperatorAdmin, PortalAdmin  # that module registers pages with this site
 
         if admin_class is not None and issubclass(admin_class, (PortalAdmin, OperatorAdmin)):
+            if admin_class.list_editable:
+                raise ImproperlyConfigured(f"{admin_class.__qualname__}: rows edited in a list are looked up unscoped")
             super().register(model_or_iterable, admin_class, **options)
         elif admin_class is not None and (settings.BASE_DIR / admin_class.__module__.split(".")[0]).is_dir():
             raise ImproperlyConfigured(f"{admin_class.__qualname__} must be a PortalAdmin, FactAdmin or OperatorAdmin")
@@ -51,6 +64,9 @@ class PortalSite(UnfoldAdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Without the redirect to any object of any model, which looks rows up unscoped."""
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        return OneWayAutocomplete.as_view(admin_site=self)(request)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Who is signed in and may not enter the admin is sent to the desk, which has an answer for everybody."""

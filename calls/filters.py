@@ -136,6 +136,9 @@ class SkillGroupFilter(_Named, ScopedDropdownFilter):
 class _Choice(_Named, DropdownFilter):
     """A dropdown that refuses what it does not offer."""
 
+    def has_output(self) -> bool:
+        return True  # with nothing to choose from, a value in the address must still be refused
+
     def checked(self) -> str:
         value = self.value() or ""
         if value and value not in {str(name) for name, _label in self.lookup_choices}:
@@ -279,10 +282,11 @@ class _MomentField(IsoDateTimeField):
 
     default_error_messages = {"invalid": _("Write it as 2026-11-24T09:00:00+08:00 or …Z, with a zone.")}
 
-    def strptime(self, value: str, format: str) -> dt.datetime:
-        moment: dt.datetime = super().strptime(re.sub(r" (\d\d:?\d\d)$", r"+\1", value), format)
-        if not re.search(r"(Z|z|[+\- ]\d\d:?\d\d)$", value):
-            raise forms.ValidationError(self.error_messages["invalid"])
+    def to_python(self, value: Any) -> dt.datetime | None:
+        text = re.sub(r" (\d\d:?\d\d)$", r"+\1", str(value or "").strip())
+        if text and not re.search(r"(Z|z|[+-]\d\d:?\d\d)$", text):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        moment: dt.datetime | None = super().to_python(text)
         return moment
 
 

@@ -17,7 +17,7 @@ _LONG_DIGITS = re.compile(r"\+?\d(?:[ \-]?\d){6,}")
 
 def sees_numbers(actor: Any) -> bool:
     """Asked of whoever is signed in or holds a key."""
-    return actor.has_perm(SEE_FULL_NUMBER)
+    return bool(actor.has_perm(SEE_FULL_NUMBER))
 
 
 def customer_number(call: Call) -> str:

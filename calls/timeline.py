@@ -228,7 +228,7 @@ class _Drawing:
                 yield self._band("talk", _("Talk"), spoke_from, held_at)
             yield self._band("hold", _("On hold"), held_at, resumed_at or leg.ended_at)
             spoke_from = resumed_at or leg.ended_at or self.limit
-        if spoke_from < (leg.ended_at or self.limit):
+        if not leg.holds or spoke_from < (leg.ended_at or self.limit):
             yield self._band("talk", _("Talk"), spoke_from, leg.ended_at)
         if leg.ended_at is not None and leg.wrap_up_ended_at is not None and leg.wrap_up_ended_at > leg.ended_at:
             yield self._band("wrap_up", _("Wrap-up"), leg.ended_at, leg.wrap_up_ended_at)

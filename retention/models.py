@@ -16,6 +16,9 @@ class PurgeRun(AccountOwned):
         FAILED = "failed", _("Failed")
 
     started_at = models.DateTimeField(_("started"), default=timezone.now)
+    heartbeat_at = models.DateTimeField(
+        default=timezone.now, help_text="The end of its last batch: a run silent for long was cut off."
+    )
     finished_at = models.DateTimeField(_("finished"), null=True)
     cutoff = models.DateField(_("calls ended up to"), null=True, help_text="The last local day whose calls have expired.")
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
@@ -30,3 +33,8 @@ class PurgeRun(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def n_deleted(self) -> int:
+        """Everything that went; sealing a call deletes none."""
+        return sum(count for kind, count in self.counts.items() if kind != "sealed")

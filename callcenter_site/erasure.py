@@ -1,0 +1,76 @@
+"""What every app's `erasure.py` is written in: the words for how long rows live, and the one way to delete many of them.
+
+Rows go by raw deletes, in batches, each selected and deleted under the same condition. A collector would load every row
+and follow every relation, and `Model.delete()` would leave what is erased in the audit log.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.models import Q
+
+
+class Lifetime(enum.Enum):
+    """Until when rows are kept; the periods themselves stand in `retention/policy.py`."""
+
+    CONFIGURATION = "until the account is terminated"
+    PEOPLE = "until the account is terminated or the person asks"
+    CALL_DATA = "six calendar months after the call ended"
+    COUNTS = "six calendar months, by their own day"
+    RAW_EVENTS = "a week after their call closed"
+    UNTIL_USED = "until they are worked off, at most as long as what they stand for"
+    PROOF = "kept: says what was deleted, never about whom"
+    INSTALLATION = "kept: belongs to no customer"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One model's line. A system check (`retention/checks.py`) fails for a model without one, or with a wrong name in it."""
+
+    model: str
+    lifetime: Lifetime
+    clock: str = ""
+    """The field the time is counted from, `call__…` for rows below a call; empty: not by time."""
+    people: Sequence[str] = ()
+    """Fields that name a person or point to one."""
+    files: Sequence[str] = ()
+    """Fields that name a file in storage, which goes before the row."""
+    account: str = "account"
+    """The field that says whose row it is; empty: nobody's."""
+
+
+Cursor = tuple[Any, int]
+"""How far a walk came: the clock and the id of the last row looked at."""
+
+
+class Batch(NamedTuple):
+    n_rows: int
+    cursor: Cursor | None
+    """Where the next batch begins; None: there is none."""
+
+
+def in_turn(rows: "models.QuerySet[Any]", *, clock: str, after: Cursor | None, limit: int) -> list[Cursor]:
+    """The next rows in the order of their clock."""
+    if after is not None:
+        moment, pk = after
+        rows = rows.filter(Q(**{f"{clock}__gt": moment}) | Q(**{clock: moment, "pk__gt": pk}), **{f"{clock}__gte": moment})
+    return list(rows.order_by(clock, "pk").values_list(clock, "pk")[:limit])
+
+
+def cursor_after(page: list[Cursor], limit: int) -> Cursor | None:
+    return page[-1] if len(page) == limit else None
+
+
+def delete_rows(rows: "models.QuerySet[Any]") -> int:
+    """Deletes just these rows, in one statement. Whoever points to them must have gone before."""
+    return int(rows.order_by()._raw_delete(rows.db) or 0)
+
+
+def delete_batch(rows: "models.QuerySet[Any]", *, clock: str, after: Cursor | None, limit: int) -> Batch:
+    """Deletes the next rows. Their condition is repeated: one that no longer fits it stays."""
+    page = in_turn(rows, clock=clock, after=after, limit=limit)
+    n_rows = delete_rows(rows.filter(pk__in=[pk for _, pk in page])) if page else 0
+    return Batch(n_rows, cursor_after(page, limit))

@@ -1,0 +1,187 @@
+"""Every address of the portal, as every role and with an API key: nothing of the other account, foreign like missing.
+
+Pages of the admin's registry are walked in `test_admin`. Every other route needs a line in ROUTES; one without fails.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core import signing
+from django.test import Client
+from django.urls import URLPattern, get_resolver, reverse
+
+from agents.models import SkillGroup
+from calls.models import Call, Recording, Voicemail
+from configuration.models import Role
+from tests.isolation.test_admin import as_person, text_of
+from tests.isolation.worlds import MISSING_ID, World
+
+PUBLIC, PAGE = "public", "page"
+METHODS = ("get", "post", "put", "patch", "delete")
+ASKED = {
+    "skill_group": SkillGroup,
+    "skill_group_id": SkillGroup,
+    "group": SkillGroup,
+    "agent": "agent",
+    "agent_id": "agent",
+    "call": Call,
+    "account": "account",
+    "account_id": "account",
+}
+"""Questions an address may take; all are put to every page, with an id of theirs and an id of nobody's."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A route with the id of a row in its address."""
+
+    model: Any
+    parameter: str = "pk"
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
+ROUTES: dict[str, Any] = {
+    "home": PUBLIC,
+    "set_language": PUBLIC,
+    "healthz": PUBLIC,
+    "readyz": PUBLIC,
+    "schema": PUBLIC,
+    "api-docs": PUBLIC,
+    "admin:login": PUBLIC,
+    "admin:logout": PUBLIC,
+    "admin:jsi18n": PUBLIC,
+    "admin:index": PAGE,
+    "admin:search": PAGE,
+    "admin:password_change": PAGE,
+    "admin:password_change_done": PAGE,
+    "admin:autocomplete": "walked in test_admin",
+    "admin:app_list": [{"app_label": app} for app in sorted({model._meta.app_label for model in admin.site._registry})],
+    "analytics:home": PAGE,
+    "analytics:dashboard": PAGE,
+    "agents:desk": PAGE,
+    "agents:set-status": PAGE,
+    "agents:sign-out": PUBLIC,
+    "calls:listen": [Row(Recording, rest={"kind": "recording"}), Row(Voicemail, rest={"kind": "voicemail"})],
+    "calls:audio": "test_a_link_to_audio_made_for_somebody_else_opens_nothing",
+    "api:events": PAGE,
+    "api:live": PAGE,
+    "api:summary": PAGE,
+    "api:call-list": PAGE,
+    "api:call-detail": [Row(Call)],
+}
+
+
+def walk(resolver: Any, space: str = "") -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield space + (pattern.name or f"({pattern.pattern})")
+        else:
+            yield from walk(pattern, space + (f"{pattern.namespace}:" if pattern.namespace else ""))
+
+
+def of_the_registry() -> set[str]:
+    names = {f"admin:{url.name or f'({url.pattern})'}" for page in admin.site._registry.values() for url in page.get_urls()}
+    return names | {"admin:((?P<url>.*)$)"}  # the admin's own "not found"
+
+
+def addresses(name: str) -> list[str]:
+    """The route's addresses that name no row."""
+    told = ROUTES[name]
+    if told in (PUBLIC, PAGE):
+        return [reverse(name)]
+    return [reverse(name, kwargs=one) for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+
+
+ROWS = [(name, row) for name, told in ROUTES.items() if isinstance(told, list) for row in told if isinstance(row, Row)]
+EVERYBODY = [*sorted(Role.BUILT_IN), "operator", "api key", "nobody"]
+
+
+def client_of(who: str, ours: World, operator: Any) -> tuple[Client, dict[str, str]]:
+    if who == "api key":
+        return Client(), {"HTTP_AUTHORIZATION": f"Api-Key {ours.key}"}
+    if who == "nobody":
+        return Client(), {}
+    return as_person(operator if who == "operator" else ours.people[who]), {}
+
+
+def test_every_route_is_told_of_here():
+    told, there = set(ROUTES), set(walk(get_resolver())) - of_the_registry()
+    assert there - told == set(), "give these routes a line in ROUTES, and a test of their own where they carry more than an id"
+    assert told - there <= {"admin:index"}, "these routes are gone"
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_no_page_shows_anything_of_the_other_account(ours, theirs, operator, who):
+    before = theirs.everything()
+    client, extra = client_of(who, ours, operator)
+    for name, told in ROUTES.items():
+        for address in addresses(name):
+            for method in METHODS if told == PAGE else ("get",):
+                response = getattr(client, method)(address, follow=True, **extra)
+                assert response.status_code < 500 or name == "readyz", address
+                shown = response.content.decode().lower() if not response.streaming else ""
+                assert theirs.canary not in shown, f"{method} {address}"
+                assert who != "operator" or ours.canary not in shown, f"{method} {address}"
+            if who == "nobody" or told != PAGE:
+                continue
+            for question, model in ASKED.items():
+                row = (
+                    theirs.people[Role.Kind.AGENT]
+                    if model == "agent"
+                    else theirs.account
+                    if model == "account"
+                    else theirs.rows[model]
+                )
+                ids = (row.pk, MISSING_ID)
+                answers = [text_of(client.get(address, {question: one}, follow=True, **extra), *ids) for one in ids]
+                assert answers[0] == answers[1], f"{address}?{question}="
+                assert theirs.canary not in answers[0].lower(), f"{address}?{question}="
+    assert theirs.everything() == before
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda one: one if isinstance(one, str) else one.model._meta.label)
+def test_a_row_of_the_other_account_answers_like_one_that_does_not_exist(ours, theirs, operator, name, row, who):
+    before = theirs.everything()
+    client, extra = client_of(who, ours, operator)
+    ids = (theirs.rows[row.model].pk, MISSING_ID)
+    for method in METHODS:
+        answers = []
+        for one in ids:
+            response = getattr(client, method)(reverse(name, kwargs={row.parameter: one, **row.rest}), follow=True, **extra)
+            assert response.status_code < 500
+            answers.append(text_of(response, *ids))
+        assert answers[0] == answers[1], method
+        assert theirs.canary not in answers[0].lower()
+    assert theirs.everything() == before
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda one: one if isinstance(one, str) else one.model._meta.label)
+def test_the_rightful_administrator_is_let_through(theirs, name, row):
+    """The positive control: an answer other than that to a missing row."""
+    client = as_person(theirs.people[Role.Kind.ADMINISTRATOR])
+    found, missing = (
+        client.get(reverse(name, kwargs={row.parameter: one, **row.rest})) for one in (theirs.rows[row.model].pk, MISSING_ID)
+    )
+    assert (found.status_code, found.content) != (missing.status_code, missing.content)
+    assert missing.status_code == 404
+
+
+def test_the_key_of_the_rightful_account_reads_the_record(theirs):
+    row = theirs.rows[Call]
+    answer = Client().get(reverse("api:call-detail", kwargs={"pk": row.pk}), HTTP_AUTHORIZATION=f"Api-Key {theirs.key}")
+    assert answer.status_code == 200
+    assert theirs.canary in answer.content.decode()
+
+
+def test_a_link_to_audio_made_for_somebody_else_opens_nothing(ours, theirs):
+    listener, row = theirs.people[Role.Kind.ADMINISTRATOR], theirs.rows[Recording]
+    from calls.views import _SALT
+
+    for signed_for in (listener.pk, ours.people[Role.Kind.ADMINISTRATOR].pk):
+        token = signing.TimestampSigner(salt=_SALT).sign_object(["recording", row.pk, signed_for])
+        answer = as_person(ours.people[Role.Kind.ADMINISTRATOR]).get(reverse("calls:audio", args=[token]))
+        assert answer.status_code in {403, 404}

@@ -24,6 +24,14 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 
 
+class Overloaded(exceptions.APIException):
+    """The portal cannot take more for the moment."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The portal cannot take more for the moment. Nothing was accepted; send it again."
+    wait = RETRY_SECONDS  # sent as Retry-After
+
+
 class RequiredPermission(BasePermission):
     """Each view says in `required_permissions` what each method needs; a method without a line is refused."""
 

@@ -1,19 +1,87 @@
 """Events in, service records out."""
 
+from collections import Counter
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from rest_framework.exceptions import PermissionDenied, Throttled, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from callcenter_site.health import disk_has_room
 from callcenter_site.paging import NewestFirstByTime
-from callcenter_site.rest import AccountReadViewSet, DeclaredFilters, PortalView
+from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, DeclaredFilters, Overloaded, PortalView
+from calls import ingest, tasks
+from calls.cloudevents import (
+    EVENT_EXAMPLES,
+    CloudEventsBatchParser,
+    CloudEventSerializer,
+    CloudEventsParser,
+    EventAnswersSerializer,
+    PayloadTooLarge,
+    PlainEventsParser,
+)
 from calls.filters import CallFilterSet
 from calls.models import Call
 from calls.querysets import PARTS
 from calls.serializers import CallDetailSerializer, CallSerializer
+from configuration.models import Account
 
 
 class EventsView(PortalView):
-    required_permissions = {}
+    """Events in. 202 means kept: what was accepted is committed before the answer leaves."""
+
+    required_permissions = {"POST": "calls.add_callevent"}
+    parser_classes = (CloudEventsParser, CloudEventsBatchParser, PlainEventsParser)
+
+    @extend_schema(
+        operation_id="events_create",
+        summary="Post call events",
+        description=(
+            "One CloudEvent, or a list of up to 1,000, of at most 1 MiB in all. Each is answered by itself: a bad event does "
+            "not reject its neighbours. `source` and `id` together name an event; sending it again is safe and answered "
+            "as a duplicate. The event types and their data stand in the guide `docs/events.md`."
+        ),
+        request={
+            "application/cloudevents+json": CloudEventSerializer,
+            "application/cloudevents-batch+json": CloudEventSerializer(many=True),
+            "application/json": CloudEventSerializer,
+        },
+        responses=dict.fromkeys((200, 202, 400, 409), EventAnswersSerializer),
+        examples=EVENT_EXAMPLES,
+    )
+    def post(self, request: Request) -> Response:
+        items = request.data if isinstance(request.data, list) else [request.data]
+        if not items:
+            raise ValidationError("The list holds no event.")
+        if len(items) > settings.EVENT_BATCH:
+            raise PayloadTooLarge(f"The list holds {len(items)} events; at most {settings.EVENT_BATCH} are taken at once.")
+        account = request.user.account
+        if account is None:
+            raise PermissionDenied
+        _make_room(account)
+        answers = ingest.accept_events(account=account, items=items, at=timezone.now())
+        counts = Counter(answer["status"] for answer in answers)
+        if counts["accepted"]:
+            tasks.nudge()
+        summary = {status: counts[status] for status in ("accepted", "duplicate", "rejected")}
+        return Response({**summary, "results": answers}, status=_status_of(answers))
+
+
+def _make_room(account: Account) -> None:
+    """Refuses before anything is taken, so that a flood of one account does not drown the others."""
+    if not disk_has_room() or ingest.inbox_depth() >= settings.INBOX_MAX:
+        raise Overloaded
+    if ingest.inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT:
+        raise Throttled(wait=RETRY_SECONDS)
+
+
+def _status_of(answers: list[dict[str, Any]]) -> int:
+    """202 if anything was accepted, 200 if all was known before, else what the events have in common."""
+    codes = {answer["code"] for answer in answers}
+    return next((code for code in (202, 200) if code in codes), 409 if codes == {409} else 400)
 
 
 _LISTED = OpenApiExample(

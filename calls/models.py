@@ -265,7 +265,10 @@ class CallLeg(CallPart):
         verbose_name_plural = _("legs")
         ordering = ["call_id", "seq"]
         constraints = [models.UniqueConstraint(fields=["call", "seq"], name="leg_once")]
-        indexes = [models.Index(fields=["account", "agent", "offered_at"], name="leg_agent")]
+        indexes = [
+            models.Index(fields=["account", "agent", "offered_at"], name="leg_agent"),
+            models.Index(fields=["account", "answered_at"], name="leg_answered"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.call_id}/{self.seq}"
@@ -370,6 +373,28 @@ class Voicemail(CallAudio):
         verbose_name_plural = _("voicemail")
         ordering = ["-recorded_at", "-pk"]
         constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="voicemail_once")]
+
+
+class UnknownName(AccountOwned):
+    """A name in an event that fits no agent or skill group, kept until somebody adds or renames one that it fits."""
+
+    class Kind(models.TextChoices):
+        AGENT = "agent", _("Agent")
+        SKILL_GROUP = "skill_group", _("Skill group")
+
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    name = models.CharField(_("name in the event"), max_length=255)
+    name_hash = Sha256Field(editable=False)
+    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("unknown name")
+        verbose_name_plural = _("unknown names")
+        ordering = ["kind", "-first_seen_at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "name_hash"], name="unknown_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class StaleCallSlot(AccountOwned):

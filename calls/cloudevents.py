@@ -1,0 +1,114 @@
+"""The CloudEvents 1.0 JSON format on the wire: how a body is read, and how request and answer are described.
+
+A body is read with the standard library's parser: it refuses what is not JSON, and text that is half a surrogate pair
+stays with its own event instead of spoiling the whole batch.
+"""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+
+
+class PayloadTooLarge(APIException):
+    status_code = 413
+    default_detail = f"The body is larger than {settings.EVENT_BODY_BYTES} bytes; send fewer events at once."
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class CloudEventsParser(BaseParser):
+    media_type = "application/cloudevents+json"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        declared = parser_context["request"].META.get("CONTENT_LENGTH") or "0" if parser_context else "0"
+        if declared.isdigit() and int(declared) > settings.EVENT_BODY_BYTES:
+            raise PayloadTooLarge
+        body = stream.read(settings.EVENT_BODY_BYTES + 1)
+        if len(body) > settings.EVENT_BODY_BYTES:
+            raise PayloadTooLarge
+        try:
+            return json.loads(body, parse_constant=_refuse_constant)
+        except UnicodeDecodeError as error:
+            raise ParseError("The body is not UTF-8.") from error
+        except RecursionError as error:
+            raise ParseError("The body is nested too deeply.") from error
+        except ValueError as error:
+            place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise ParseError(f"The body is not JSON{place}.") from error
+
+
+class CloudEventsBatchParser(CloudEventsParser):
+    media_type = "application/cloudevents-batch+json"
+
+
+class PlainEventsParser(CloudEventsParser):
+    media_type = "application/json"
+
+
+class CloudEventSerializer(serializers.Serializer[Any]):
+    """Describes an event for the documentation; events are checked by `ingest.accept_events`."""
+
+    specversion = serializers.CharField(default="1.0")
+    id = serializers.CharField(max_length=255, help_text="Together with `source` the idempotency key.")
+    source = serializers.CharField(max_length=255, help_text="Which system tells, such as `pbx-1`.")
+    type = serializers.CharField(help_text="Such as `call.started`.")
+    subject = serializers.CharField(max_length=255, help_text="The call's id; for `agent.status_changed` the agent.")
+    time = serializers.DateTimeField(help_text="When it happened, with zone.")
+    sequence = serializers.CharField(required=False, max_length=40, help_text="Orders events of the same instant.")
+    data = serializers.DictField(help_text="What the type carries.")
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class EventAnswerSerializer(serializers.Serializer[Any]):
+    index = serializers.IntegerField(help_text="The event's place in the list, from 0.")
+    id = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"])
+    code = serializers.ChoiceField(choices=[202, 200, 400, 409])
+    errors = ProblemSerializer(many=True)
+    warnings = ProblemSerializer(many=True)
+
+
+class EventAnswersSerializer(serializers.Serializer[Any]):
+    accepted = serializers.IntegerField()
+    duplicate = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    results = EventAnswerSerializer(many=True)
+
+
+EVENT_EXAMPLES = [
+    OpenApiExample(
+        "A call begins",
+        value={
+            "specversion": "1.0",
+            "id": "evt-1001",
+            "source": "pbx-1",
+            "type": "call.started",
+            "subject": "call-42",
+            "time": "2026-11-24T09:00:00+08:00",
+            "data": {"direction": "inbound", "calling_number": "+8613800138000", "called_number": "+861055500001"},
+        },
+        request_only=True,
+    ),
+    OpenApiExample(
+        "Accepted",
+        value={
+            "accepted": 1,
+            "duplicate": 0,
+            "rejected": 0,
+            "results": [{"index": 0, "id": "evt-1001", "status": "accepted", "code": 202, "errors": [], "warnings": []}],
+        },
+        response_only=True,
+        status_codes=["202"],
+    ),
+]

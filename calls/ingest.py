@@ -1,0 +1,468 @@
+"""Events in: accepted, then folded into service records.
+
+What must never happen: an event that was answered with "accepted" is lost, or counts twice. So accepting only writes
+the event and commits; folding takes what waits, reads *all* events of the calls concerned, and writes records, marks
+and the events' own state in one transaction. Killed anywhere, it starts over and ends the same.
+
+Two workers that meet on one call are put in line by the call's row; for a call that has no row yet, by the unique
+key, and the loser's transaction runs again.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, transaction
+
+from agents.matching import find_agents, find_skill_groups
+from agents.presence import StatusFact, record_status_changes
+from calls import lifecycle, records
+from calls.models import Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
+from calls.vocabulary import AGENT_TYPES, TYPES, agents_named, problems_of, skill_groups_named
+from configuration.models import Account
+
+log = logging.getLogger(__name__)
+
+MAX_ID = 255
+MAX_DATA_BYTES = 64 * 1024
+MAX_DEPTH = 20
+AHEAD = dt.timedelta(minutes=10)
+EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
+MAX_ATTEMPTS = 8
+WRITE_ATTEMPTS = 6
+DEADLOCKS = {1205, 1213}  # lock wait timeout, deadlock: the whole transaction may run again
+
+Answer = dict[str, Any]
+Result = TypeVar("Result")
+
+
+# --- Accepting -------------------------------------------------------------------------------------------------------
+
+
+def accept_events(*, account: Account, items: Sequence[Any], at: dt.datetime, is_own: bool = False) -> list[Answer]:
+    """Checks CloudEvents and keeps the good ones; one answer each, in order, and committed when this returns.
+
+    An answer's `status` is accepted, duplicate (same id, same content) or rejected, with `code` 202, 200, 400 or 409
+    (same id, other content) and `errors` of field and reason. `is_own` marks the portal's own events.
+    """
+    answers: list[Answer] = [{} for _ in items]
+    rows: list[tuple[int, CallEvent]] = []
+    for index, item in enumerate(items):
+        event, problems = _checked(account, item, at, is_own=is_own)
+        if event is None:
+            answers[index] = _answer(index, item, "rejected", 400, problems)
+        else:
+            rows.append((index, event))
+    _run_again(lambda: _keep(account, rows, answers))
+    _warn_of_unknown_names(account, rows, answers)
+    return answers
+
+
+def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> tuple[CallEvent | None, list[dict[str, str]]]:
+    if not isinstance(item, dict):
+        return None, [{"field": "", "reason": "must be a CloudEvent: a JSON object"}]
+    problems = [problem for name in ("id", "source", "subject") if (problem := _text_problem(item, name))]
+    event_type = item.get("type")
+    if not isinstance(event_type, str) or event_type not in TYPES:
+        problems.append(
+            {"field": "type", "reason": "is missing" if event_type is None else "is not an event type this portal knows"}
+        )
+    if item.get("specversion", "1.0") != "1.0":
+        problems.append({"field": "specversion", "reason": "must be 1.0"})
+    if item.get("source") == lifecycle.PORTAL_SOURCE and not is_own:
+        problems.append({"field": "source", "reason": "is reserved for the portal's own events"})
+    sequence = item.get("sequence", "")
+    if not isinstance(sequence, str) or len(sequence) > 40:
+        problems.append({"field": "sequence", "reason": "must be text of at most 40 characters"})
+    occurred_at, time_problem = _read_time(item.get("time"), at)
+    if time_problem:
+        problems.append({"field": "time", "reason": time_problem})
+    data = item.get("data")
+    if not isinstance(data, dict):
+        problems.append({"field": "data", "reason": "is missing" if data is None else "must be an object"})
+    elif _is_deeper_than(data, MAX_DEPTH):
+        problems.append({"field": "data", "reason": f"is nested deeper than {MAX_DEPTH} levels"})
+    elif event_type in TYPES:
+        problems.extend(problems_of(event_type, data))
+    if problems:
+        return None, problems
+    try:
+        body = json.dumps(
+            [event_type, item["subject"], item["time"], sequence, data], ensure_ascii=False, sort_keys=True, allow_nan=False
+        ).encode()
+        key = f"{account.pk}\0{item['source']}\0{item['id']}".encode()
+    except UnicodeEncodeError:
+        return None, [{"field": "", "reason": "has text that is not valid Unicode (half of a surrogate pair)"}]
+    except ValueError:
+        return None, [{"field": "data", "reason": "has a number that is not finite"}]
+    if len(body) > MAX_DATA_BYTES:
+        return None, [{"field": "data", "reason": f"is larger than {MAX_DATA_BYTES} bytes"}]
+    event = CallEvent(
+        account=account,
+        event_key=hashlib.sha256(key).digest(),
+        body_hash=hashlib.sha256(body).digest(),
+        call_key=call_key_of(account.pk, item["subject"]),
+        source=item["source"],
+        event_id=item["id"],
+        type=event_type,
+        subject=item["subject"],
+        sequence=sequence,
+        occurred_at=occurred_at,
+        received_at=at,
+        retry_at=at,
+        data=data,
+    )
+    return event, []
+
+
+def call_key_of(account_id: int, subject: str) -> bytes:
+    return hashlib.sha256(f"{account_id}\0{subject}".encode()).digest()
+
+
+def _text_problem(item: dict[str, Any], name: str) -> dict[str, str] | None:
+    value = item.get(name)
+    if value is None:
+        return {"field": name, "reason": "is missing"}
+    if not isinstance(value, str) or not value.strip():
+        return {"field": name, "reason": "must be text that is not empty"}
+    if len(value) > MAX_ID:
+        return {"field": name, "reason": f"has {len(value)} characters; at most {MAX_ID} are allowed"}
+    if not value.isprintable():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return {"field": name, "reason": "is not valid Unicode (half of a surrogate pair)"}
+        return {"field": name, "reason": "has line breaks or other control characters"}
+    return None
+
+
+def _read_time(value: Any, at: dt.datetime) -> tuple[dt.datetime | None, str]:
+    if value is None:
+        return None, "is missing"
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None, "must be a time like 2026-03-01T09:30:00+08:00"
+    if moment.tzinfo is None:
+        return None, "has no zone; write it like 2026-03-01T09:30:00+08:00"
+    try:
+        moment = moment.astimezone(dt.UTC)
+    except OverflowError:
+        return None, "is outside the calendar"
+    if moment > at + AHEAD:
+        return None, "lies in the future; check the clock of the source"
+    if moment < EARLIEST:
+        return None, "lies before 1990"
+    return moment, ""
+
+
+def _is_deeper_than(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            below
+            for item in layer
+            for below in (item.values() if isinstance(item, dict) else item)
+            if isinstance(below, dict | list)
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def _keep(account: Account, rows: list[tuple[int, CallEvent]], answers: list[Answer]) -> None:
+    with transaction.atomic():
+        known = {
+            bytes(key): bytes(body)
+            for key, body in CallEvent.objects.for_account(account)
+            .filter(event_key__in=[event.event_key for _, event in rows])
+            .values_list("event_key", "body_hash")
+        }
+        fresh: list[CallEvent] = []
+        for index, event in rows:
+            before = known.get(event.event_key)
+            if before is None:
+                known[event.event_key] = event.body_hash
+                fresh.append(event)
+                answers[index] = _answer(index, event, "accepted", 202)
+            elif before == event.body_hash:
+                answers[index] = _answer(index, event, "duplicate", 200)
+            else:
+                reason = "was used before with other content; the first one stands"
+                answers[index] = _answer(index, event, "rejected", 409, [{"field": "id", "reason": reason}])
+        CallEvent.objects.bulk_create(fresh)
+
+
+def _answer(index: int, item: Any, status: str, code: int, errors: list[dict[str, str]] | None = None) -> Answer:
+    event_id = item.event_id if isinstance(item, CallEvent) else item.get("id") if isinstance(item, dict) else None
+    is_sound = isinstance(event_id, str) and len(event_id) <= MAX_ID
+    event_id = event_id.encode(errors="replace").decode() if is_sound else None
+    return {"index": index, "id": event_id, "status": status, "code": code, "errors": errors or [], "warnings": []}
+
+
+def _warn_of_unknown_names(account: Account, rows: list[tuple[int, CallEvent]], answers: list[Answer]) -> None:
+    """Tells the sender which agents and groups the portal does not know; the event is kept all the same."""
+    named_agents = {name for _, event in rows for _, name in agents_named(event.type, event.data)}
+    named_groups = {name for _, event in rows for _, name in skill_groups_named(event.type, event.data)}
+    agents = find_agents(account=account, references=named_agents) if named_agents else {}
+    groups = find_skill_groups(account=account, names=named_groups) if named_groups else {}
+    if len(agents) == len(named_agents) and len(groups) == len(named_groups):
+        return
+    for index, event in rows:
+        warnings = answers[index]["warnings"]
+        for field, name in agents_named(event.type, event.data):
+            if name not in agents:
+                warnings.append({"field": f"data.{field}", "reason": "is no staff ID or email of an agent; kept by name"})
+        for field, name in skill_groups_named(event.type, event.data):
+            if name not in groups:
+                warnings.append({"field": f"data.{field}", "reason": "is no skill group of this account; kept by name"})
+
+
+# --- Room for more ---------------------------------------------------------------------------------------------------
+
+_depths: dict[int | None, tuple[float, int]] = {}
+DEPTH_KEPT_SECONDS = 1.0
+
+
+def inbox_depth(account: Account | None = None) -> int:
+    """Events waiting to be folded, of one account or of all; never counted further than the limit, or twice a second."""
+    key = account.pk if account else None
+    counted_at, depth = _depths.get(key, (0.0, 0))
+    if time.monotonic() - counted_at > DEPTH_KEPT_SECONDS:
+        waiting = CallEvent.objects.filter(state=EventState.PENDING)
+        limit = settings.INBOX_MAX
+        if account is not None:
+            waiting, limit = waiting.for_account(account), settings.INBOX_MAX_PER_ACCOUNT
+        depth = waiting.order_by()[: limit + 1].count()
+        _depths[key] = (time.monotonic(), depth)
+    return depth
+
+
+# --- Folding ---------------------------------------------------------------------------------------------------------
+
+
+def fold_due(*, at: dt.datetime, limit: int = 2000) -> int:
+    """Folds one bounded pass of waiting events; how many were taken. Call it until it returns 0."""
+    return _run_again(lambda: _fold_pass(at, limit))
+
+
+def _fold_pass(at: dt.datetime, limit: int) -> int:
+    with transaction.atomic():
+        claimed = list(
+            CallEvent.objects.due(at=at)
+            .select_for_update(skip_locked=True)
+            .values_list("id", "account_id", "call_key", "type", named=True)[:limit]
+        )
+        by_account: dict[int, list[Any]] = defaultdict(list)
+        for row in claimed:
+            by_account[row.account_id].append(row)
+        for account in Account.objects.filter(pk__in=by_account).order_by("pk"):
+            rows = by_account[account.pk]
+            status_ids = [row.id for row in rows if row.type in AGENT_TYPES]
+            calls: dict[bytes, list[int]] = defaultdict(list)
+            for row in rows:
+                if row.type not in AGENT_TYPES:
+                    calls[bytes(row.call_key)].append(row.id)
+            if status_ids:
+                _fold_statuses(account, status_ids)
+            if calls:
+                _fold_calls(account, calls, at)
+    return len(claimed)
+
+
+def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime) -> None:
+    stored = records.lock_calls(account, sorted(calls))
+    events: dict[bytes, list[lifecycle.Event]] = defaultdict(list)
+    subjects: dict[bytes, str] = {}
+    rows = (
+        CallEvent.objects.for_account(account)
+        .filter(call_key__in=list(calls))
+        .exclude(state=EventState.DEAD)
+        .values_list("call_key", "type", "occurred_at", "data", "event_key", "source", "sequence", "subject")
+    )
+    for call_key, event_type, occurred_at, data, event_key, source, sequence, subject in rows.iterator(chunk_size=2000):
+        if event_type in AGENT_TYPES:
+            continue
+        key = bytes(call_key)
+        subjects[key] = subject
+        events[key].append(lifecycle.Event(event_type, occurred_at, data, bytes(event_key), source, sequence))
+    folded: dict[bytes, lifecycle.CallFacts] = {}
+    done: list[int] = []
+    for key, event_ids in calls.items():
+        try:
+            facts = _facts(stored.get(key), events[key])
+        except Exception as error:  # one poisoned call must not keep its neighbours waiting
+            _put_off(event_ids, at, f"{type(error).__name__} while folding")
+            log.exception("fold failed for events %s", event_ids[:5])
+            continue
+        if facts is None:
+            _put_off(event_ids, at, "the call's other events have left the database after a week; send the whole call again")
+        else:
+            folded[key] = facts
+            done.extend(event_ids)
+    records.replace(account=account, stored=stored, folded=folded, subjects=subjects, at=at)
+    CallEvent.objects.filter(pk__in=done).update(state=EventState.FOLDED, error="")
+
+
+def _facts(stored: Call | None, events: list[lifecycle.Event]) -> lifecycle.CallFacts | None:
+    """The fold; for a record whose raw events have left, only from a set that is whole or an addition after the call."""
+    if stored is not None and stored.sealed_at is not None:
+        types = {event.type for event in events}
+        if not {"call.started", "call.ended"} <= types:
+            return records.amended(stored, events) if types <= lifecycle.AFTER_CALL - {"call.wrap_up_ended"} else None
+    return lifecycle.fold(events)
+
+
+def _fold_statuses(account: Account, event_ids: list[int]) -> None:
+    events = list(CallEvent.objects.filter(pk__in=event_ids))
+    agents = find_agents(account=account, references={event.data["agent"] for event in events})
+    record_status_changes(
+        account=account,
+        changes=[
+            StatusFact(
+                agent_id=agents[event.data["agent"]],
+                status=event.data["status"],
+                reason=event.data.get("reason") or "",
+                terminal=event.data.get("terminal") or "",
+                started_at=event.occurred_at,
+                change_key=bytes(event.event_key),
+            )
+            for event in events
+            if event.data["agent"] in agents
+        ],
+    )
+    known = [event.pk for event in events if event.data["agent"] in agents]
+    unknown = [event for event in events if event.data["agent"] not in agents]
+    CallEvent.objects.filter(pk__in=known).update(state=EventState.FOLDED, error="")
+    if unknown:
+        CallEvent.objects.filter(pk__in=[event.pk for event in unknown]).update(
+            state=EventState.UNMATCHED, error="no agent has this staff ID or email"
+        )
+        records.note_unknown_names(account, {(UnknownName.Kind.AGENT, event.data["agent"]) for event in unknown})
+
+
+def _put_off(event_ids: list[int], at: dt.datetime, reason: str) -> None:
+    """Tries again later, ever more seldom; after the last try the events are dead: kept, shown, and re-drivable."""
+    for event in CallEvent.objects.filter(pk__in=event_ids).only("attempts"):
+        attempts = event.attempts + 1
+        CallEvent.objects.filter(pk=event.pk).update(
+            attempts=attempts,
+            retry_at=at + dt.timedelta(seconds=2**attempts),
+            state=EventState.DEAD if attempts >= MAX_ATTEMPTS else EventState.PENDING,
+            error=reason,
+        )
+
+
+def _run_again(work: Callable[[], Result]) -> Result:
+    """Runs a transaction again when another writer was in its way."""
+    for attempt in range(WRITE_ATTEMPTS):
+        try:
+            return work()
+        except (IntegrityError, OperationalError) as error:
+            is_deadlock = isinstance(error, OperationalError) and error.args[:1] and error.args[0] in DEADLOCKS
+            if attempt == WRITE_ATTEMPTS - 1 or not (is_deadlock or isinstance(error, IntegrityError)):
+                raise
+            time.sleep(0.01 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+# --- Looking after the inbox -----------------------------------------------------------------------------------------
+
+
+def redrive(*, account: Account, ids: Iterable[int], at: dt.datetime) -> int:
+    """Puts dead and unmatched events back in line; how many."""
+    return (
+        CallEvent.objects.for_account(account)
+        .filter(pk__in=list(ids), state__in=[EventState.DEAD, EventState.UNMATCHED])
+        .update(state=EventState.PENDING, attempts=0, retry_at=at, error="")
+    )
+
+
+def refold(*, account: Account, call_keys: Iterable[bytes], at: dt.datetime) -> int:
+    """Folds stored calls again from their events, where those are still there; how many events were put back in line."""
+    return (
+        CallEvent.objects.for_account(account)
+        .filter(call_key__in=list(call_keys), state=EventState.FOLDED)
+        .update(state=EventState.PENDING, attempts=0, retry_at=at)
+    )
+
+
+def close_silent_calls(*, at: dt.datetime, silent_for: dt.timedelta | None = None, limit: int = 1000) -> int:
+    """Ends calls of which nothing was heard for a long time, as lost contact; how many.
+
+    The end is an event like any other, at the time of the last one: nothing is known of what came after. It is
+    disregarded as soon as the call is heard of again.
+    """
+    quiet_since = at - (silent_for or dt.timedelta(seconds=settings.SILENT_CALL_SECONDS))
+    silent = (
+        Call.objects.open()
+        .filter(last_event_at__lt=quiet_since, folded_at__lt=quiet_since)
+        .select_related("account")
+        .order_by("pk")
+    )
+    by_account: dict[int, list[Call]] = defaultdict(list)
+    for call in silent[:limit]:
+        by_account[call.account_id].append(call)
+    n_closed = 0
+    for calls in by_account.values():
+        items = [
+            {
+                "specversion": "1.0",
+                "source": lifecycle.PORTAL_SOURCE,
+                "id": f"lost-contact-{call.call_key.hex()[:32]}-{call.last_event_at.timestamp():.6f}",
+                "type": "call.ended",
+                "subject": call.call_id,
+                "time": call.last_event_at.isoformat(),
+                "data": {"party": "system", "cause": lifecycle.LOST_CONTACT},
+            }
+            for call in calls
+        ]
+        answers = accept_events(account=calls[0].account, items=items, at=at, is_own=True)
+        n_closed += sum(answer["status"] == "accepted" for answer in answers)
+    return n_closed
+
+
+def match_references(*, at: dt.datetime) -> int:
+    """Gives records and statuses their agents and groups once the portal knows them; how many names were matched."""
+    n_matched = 0
+    for account in Account.objects.filter(pk__in=UnknownName.objects.values("account_id").distinct()):
+        names = {kind: set(_unknown(account, kind)) for kind in UnknownName.Kind.values}
+        agents = find_agents(account=account, references=names[UnknownName.Kind.AGENT])
+        groups = find_skill_groups(account=account, names=names[UnknownName.Kind.SKILL_GROUP])
+        if agents or groups:
+            with transaction.atomic():
+                _match(account, agents, groups, at)
+            n_matched += len(agents) + len(groups)
+    return n_matched
+
+
+def _unknown(account: Account, kind: str) -> Iterable[str]:
+    return UnknownName.objects.for_account(account).filter(kind=kind).values_list("name", flat=True)
+
+
+def _match(account: Account, agents: dict[str, int], groups: dict[str, int], at: dt.datetime) -> None:
+    legs = CallLeg.objects.for_account(account)
+    entries = QueueEntry.objects.for_account(account)
+    call_ids: set[int] = set()
+    for name, agent_id in agents.items():
+        matching = legs.filter(agent=None, agent_reference=name)
+        call_ids.update(matching.values_list("call_id", flat=True))
+        matching.update(agent_id=agent_id, agent_reference="")
+    for name, group_id in groups.items():
+        for rows in (legs, entries):
+            matching = rows.filter(skill_group=None, skill_group_reference=name)
+            call_ids.update(matching.values_list("call_id", flat=True))
+            matching.update(skill_group_id=group_id, skill_group_reference="")
+    records.relist(account=account, call_ids=call_ids)
+    waiting = CallEvent.objects.for_account(account).filter(state=EventState.UNMATCHED)
+    ids = [pk for pk, data in waiting.values_list("pk", "data") if data.get("agent") in agents]
+    redrive(account=account, ids=ids, at=at)
+    known = UnknownName.objects.for_account(account)
+    known.filter(kind=UnknownName.Kind.AGENT, name__in=list(agents)).delete()
+    known.filter(kind=UnknownName.Kind.SKILL_GROUP, name__in=list(groups)).delete()

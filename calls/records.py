@@ -1,0 +1,367 @@
+"""Service records, replaced as a whole by what the fold says.
+
+The only writer of calls and their parts. Besides the rows it leaves a mark for every 15-minute slot whose figures the
+change touches, in the same transaction, and notes the names it could not match. Recordings and voicemail are only
+ever added here: their files belong to them, whatever is folded.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection
+
+from agents.matching import find_agents, find_skill_groups
+from callcenter_site.phone_numbers import canonical
+from callcenter_site.slots import slots_between
+from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold
+from calls.models import (
+    Call,
+    CallAudio,
+    CallLeg,
+    IvrStep,
+    LegKind,
+    QueueEntry,
+    Recording,
+    StaleCallSlot,
+    UnknownName,
+    Voicemail,
+)
+from calls.querysets import CallQuerySet
+from configuration.models import Account
+
+_COPIED = (
+    "direction",
+    "call_type",
+    "state",
+    "outcome",
+    "provider",
+    "location",
+    "started_at",
+    "answered_at",
+    "ended_at",
+    "end_is_inferred",
+    "ivr_entered_at",
+    "ivr_left_at",
+    "ivr_exit",
+    "ivr_seconds",
+    "wait_seconds",
+    "ring_seconds",
+    "talk_seconds",
+    "hold_seconds",
+    "wrap_up_seconds",
+    "disconnect_party",
+    "end_cause",
+    "n_transfers",
+    "rating_asked",
+    "rating_score",
+    "rating_scale",
+    "disposition",
+    "remark",
+    "last_event_at",
+)
+_WRITTEN = (
+    *_COPIED,
+    "calling_number",
+    "called_number",
+    "ended_on",
+    "agent",
+    "skill_group",
+    "folded_at",
+    "sealed_at",
+)
+_LONGEST_MARKED = dt.timedelta(days=2)
+"""A stretch longer than this is a broken clock; its first and last slots are marked, not all between."""
+
+
+class _Names:
+    """What the agents and groups named in a pass are to this account. Unknown ones stay as text."""
+
+    def __init__(self, account: Account, folded: Iterable[CallFacts]) -> None:
+        agents: set[str] = set()
+        groups: set[str] = set()
+        for facts in folded:
+            agents.update(leg.party for leg in facts.agent_legs)
+            groups.update(part.skill_group for part in (*facts.legs, *facts.entries, *facts.voicemails) if part.skill_group)
+        self.agents = find_agents(account=account, references=agents) if agents else {}
+        self.groups = find_skill_groups(account=account, names=groups) if groups else {}
+        self.unknown = {(UnknownName.Kind.AGENT.value, name) for name in agents - self.agents.keys()}
+        self.unknown |= {(UnknownName.Kind.SKILL_GROUP.value, name) for name in groups - self.groups.keys()}
+
+
+def lock_calls(account: Account, call_keys: list[bytes]) -> dict[bytes, Call]:
+    """The stored calls among the keys, locked in one order so that workers queue up instead of blocking each other."""
+    rows = _by_key(account, call_keys).order_by("pk").select_for_update()
+    return {bytes(call.call_key): call for call in rows}
+
+
+def _by_key(account: Account, call_keys: list[bytes]) -> CallQuerySet:
+    return Call.objects.for_account(account).filter(call_key__in=call_keys)
+
+
+def replace(
+    *,
+    account: Account,
+    stored: dict[bytes, Call],
+    folded: dict[bytes, CallFacts],
+    subjects: dict[bytes, str],
+    at: dt.datetime,
+) -> None:
+    """Writes the records of a pass: new calls, changed calls, their parts, the marks. Unchanged parts stay as they are."""
+    if not folded:
+        return
+    names = _Names(account, folded.values())
+    touched: set[dt.datetime] = set()
+    new: list[Call] = []
+    changed: list[Call] = []
+    for key in sorted(folded):
+        facts = folded[key]
+        call = stored.get(key)
+        if call is None:
+            call = Call(account=account, call_id=subjects[key], call_key=key)
+            new.append(call)
+        else:
+            touched |= _slots_of_call(call)
+            changed.append(call)
+        _copy(account, facts, names, call)
+        call.folded_at = at
+        touched |= _slots_of_facts(facts)
+    _insert(account, new)
+    if changed:
+        _update(changed)
+    calls = {bytes(call.call_key): call for call in (*new, *changed)}
+    whole = {key: facts for key, facts in folded.items() if not facts.is_addition}
+    old_ids = [calls[key].pk for key in whole if key in stored]
+    for model, rows in (
+        (CallLeg, [_leg_row(account, calls[key], leg, names) for key, facts in whole.items() for leg in facts.legs]),
+        (QueueEntry, [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]),
+        (IvrStep, [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]),
+    ):
+        touched |= _replace_parts(model, old_ids, rows)
+    _add_audio(account, calls, folded, names)
+    StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(touched)])
+    note_unknown_names(account, names.unknown)
+
+
+def amended(stored: Call, events: list[Event]) -> CallFacts:
+    """A record without its raw events, with what came after the call added: ratings, remarks, recordings, voicemail."""
+    added = fold(events)
+    facts = CallFacts(
+        started_at=stored.started_at, last_event_at=max(stored.last_event_at, added.last_event_at), is_addition=True
+    )
+    facts.recordings, facts.voicemails = added.recordings, added.voicemails
+    types = {event.type for event in events}
+    if "call.rated" in types:
+        stored.rating_asked, stored.rating_score, stored.rating_scale = added.rating_asked, added.rating_score, added.rating_scale
+    if "call.remarked" in types:
+        stored.remark, stored.disposition = added.remark, added.disposition or stored.disposition
+    return facts
+
+
+def note_unknown_names(account: Account, names: Iterable[tuple[str, str]]) -> None:
+    rows = [
+        UnknownName(account=account, kind=kind, name=name, name_hash=hashlib.sha256(name.encode()).digest())
+        for kind, name in sorted(names)
+    ]
+    UnknownName.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def relist(*, account: Account, call_ids: Iterable[int]) -> None:
+    """Brings agent and skill group of records in line with their parts, after names were matched, and marks their slots."""
+    touched: set[dt.datetime] = set()
+    calls = Call.objects.for_account(account).filter(pk__in=list(call_ids)).prefetch_related("legs", "queue_entries")
+    for call in calls.iterator(chunk_size=500):
+        legs = [leg for leg in call.legs.all() if leg.kind == LegKind.AGENT]
+        answered = [leg for leg in legs if leg.answered_at]
+        by_weight = (*legs, *call.queue_entries.all(), *answered)  # the last one that names a group decides
+        groups = [part.skill_group_id for part in by_weight if part.skill_group_id]
+        Call.objects.filter(pk=call.pk).update(
+            agent_id=answered[-1].agent_id if answered else None, skill_group_id=groups[-1] if groups else None
+        )
+        touched |= _slots_of_call(call)
+        for leg in legs:
+            touched |= _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.offered_at)
+            if leg.answered_at is not None:
+                touched |= _slots(leg.answered_at, leg.answered_at)
+        touched |= {slot for entry in call.queue_entries.all() for slot in _slots(entry.entered_at, entry.entered_at)}
+    StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(touched)])
+
+
+# --- Rows ------------------------------------------------------------------------------------------------------------
+
+
+def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None:
+    if facts.is_addition:  # `amended` has set what changed
+        call.last_event_at = facts.last_event_at
+        return
+    call.sealed_at = None  # it was folded from its events, so they are here
+    if facts.ended_at is None:
+        call.ended_on = None
+    elif facts.ended_at != call.ended_at:
+        call.ended_on = facts.ended_at.astimezone(account.zone).date()
+    for name in _COPIED:
+        setattr(call, name, getattr(facts, name))
+    call.calling_number = canonical(facts.calling_number, account.region)
+    call.called_number = canonical(facts.called_number, account.region)
+    call.agent_id = names.agents.get(facts.last_agent)
+    call.skill_group_id = names.groups.get(facts.last_skill_group)
+
+
+def _insert(account: Account, calls: list[Call]) -> None:
+    Call.objects.bulk_create(calls)
+    if calls and calls[0].pk is None:  # MySQL does not say which ids it gave
+        keys = [call.call_key for call in calls]
+        ids = {bytes(key): pk for key, pk in _by_key(account, keys).values_list("call_key", "pk")}
+        for call in calls:
+            call.pk = ids[call.call_key]
+
+
+def _update(calls: list[Call]) -> None:
+    target = ["id"] if connection.features.supports_update_conflicts_with_target else None
+    Call.objects.bulk_create(calls, update_conflicts=True, update_fields=list(_WRITTEN), unique_fields=target)
+
+
+def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> CallLeg:
+    is_agent = leg.kind == LegKind.AGENT
+    agent_id = names.agents.get(leg.party) if is_agent else None
+    group_id = names.groups.get(leg.skill_group)
+    return CallLeg(
+        account=account,
+        call=call,
+        seq=leg.seq,
+        kind=leg.kind,
+        agent_id=agent_id,
+        agent_reference=leg.party if is_agent and agent_id is None else "",
+        skill_group_id=group_id,
+        skill_group_reference=leg.skill_group if group_id is None else "",
+        queue_seq=leg.queue_seq,
+        terminal=leg.terminal,
+        number="" if is_agent else canonical(leg.party, account.region),
+        provider=leg.provider,
+        offered_at=leg.offered_at,
+        answered_at=leg.answered_at,
+        ended_at=leg.ended_at,
+        wrap_up_ended_at=leg.wrap_up_ended_at,
+        holds=[[start.isoformat(), end.isoformat() if end else None] for start, end in leg.holds],
+        hold_seconds=leg.hold_seconds,
+        result=leg.result,
+        transfer_kind=leg.transfer_kind,
+        transfer_to=leg.transfer_to,
+    )
+
+
+def _entry_row(account: Account, call: Call, entry: EntryFacts, names: _Names) -> QueueEntry:
+    group_id = names.groups.get(entry.skill_group)
+    return QueueEntry(
+        account=account,
+        call=call,
+        seq=entry.seq,
+        skill_group_id=group_id,
+        skill_group_reference=entry.skill_group if group_id is None else "",
+        cause=entry.cause,
+        priority=entry.priority,
+        entered_at=entry.entered_at,
+        left_at=entry.left_at,
+        wait_seconds=entry.wait_seconds,
+        outcome=entry.outcome,
+        reason=entry.reason,
+        while_ringing=entry.while_ringing,
+    )
+
+
+def _step_row(account: Account, call: Call, step: StepFacts) -> IvrStep:
+    return IvrStep(
+        account=account,
+        call=call,
+        seq=step.seq,
+        step=step.step,
+        prompt=step.prompt,
+        prompt_kind=step.prompt_kind,
+        prompted_at=step.prompted_at,
+        input=step.input,
+        input_kind=step.input_kind,
+        input_at=step.input_at,
+    )
+
+
+def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.datetime]:
+    """Writes the parts of calls anew where they differ; the slots that the old ones stood in."""
+    columns = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
+    before: dict[int, list[tuple[Any, ...]]] = {pk: [] for pk in old_ids}
+    if old_ids:
+        stored = model.objects.filter(call_id__in=old_ids).order_by("call_id", "seq")
+        for call_id, *values in stored.values_list("call_id", *columns):
+            before[call_id].append(tuple(values))
+    after: dict[int, list[Any]] = {pk: [] for pk in old_ids}
+    fresh: list[Any] = []
+    for row in rows:
+        after.setdefault(row.call_id, []).append(row)
+    for call_id, parts in after.items():
+        if before.get(call_id) != [tuple(getattr(part, name) for name in columns) for part in parts]:
+            fresh.extend(parts)
+        else:
+            before.pop(call_id)
+    stale = [call_id for call_id, parts in before.items() if parts]
+    if stale:
+        gone = model.objects.filter(call_id__in=stale)
+        gone._raw_delete(gone.db)
+    model.objects.bulk_create(fresh)
+    times = [columns.index(name) for name in ("offered_at", "answered_at", "ended_at", "entered_at") if name in columns]
+    return {
+        slot
+        for parts in before.values()
+        for values in parts
+        for index in times
+        if values[index] is not None
+        for slot in _slots(values[index], values[index])
+    }
+
+
+def _add_audio(account: Account, calls: dict[bytes, Call], folded: dict[bytes, CallFacts], names: _Names) -> None:
+    for model, attribute in ((Recording, "recordings"), (Voicemail, "voicemails")):
+        wanted = {audio.event_key: (calls[key], audio) for key, facts in folded.items() for audio in getattr(facts, attribute)}
+        if not wanted:
+            continue
+        known = model.objects.for_account(account).filter(event_key__in=list(wanted)).values_list("event_key", flat=True)
+        have = {bytes(event_key) for event_key in known}
+        model.objects.bulk_create(
+            [_audio_row(model, account, call, audio, names) for key, (call, audio) in wanted.items() if key not in have]
+        )
+
+
+def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: AudioFacts, names: _Names) -> Any:
+    group = {"skill_group_id": names.groups.get(audio.skill_group) or call.skill_group_id} if model is Voicemail else {}
+    return model(
+        account=account,
+        call=call,
+        event_key=audio.event_key,
+        recorded_at=audio.recorded_at,
+        duration_seconds=audio.duration_seconds,
+        reference=audio.reference,
+        **group,
+    )
+
+
+# --- Marks -----------------------------------------------------------------------------------------------------------
+
+
+def _slots_of_call(call: Call) -> set[dt.datetime]:
+    return _slots(call.started_at, call.started_at)
+
+
+def _slots_of_facts(facts: CallFacts) -> set[dt.datetime]:
+    touched = _slots(facts.started_at, facts.started_at)
+    for entry in facts.entries:
+        touched |= _slots(entry.entered_at, entry.entered_at)
+    for leg in facts.agent_legs:
+        touched |= _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.offered_at)
+        if leg.answered_at is not None:  # answers are counted when they are given, also while the talk goes on
+            touched |= _slots(leg.answered_at, leg.answered_at)
+    return touched
+
+
+def _slots(start: dt.datetime, end: dt.datetime) -> set[dt.datetime]:
+    if end - start > _LONGEST_MARKED:
+        return {*slots_between(start, start), *slots_between(end, end)}
+    return set(slots_between(start, end))

@@ -122,10 +122,13 @@ def _audio(model: type[CallAudio], account: Account, ids: Sequence[int]) -> Any:
 # --- Raw events ------------------------------------------------------------------------------------------------------
 
 
-def seal_calls(*, account: Account, before: dt.datetime, at: dt.datetime, after: Cursor | None, limit: int) -> tuple[Batch, int]:
+def seal_calls(
+    *, account: Account, before: dt.datetime, up_to: dt.date, at: dt.datetime, after: Cursor | None, limit: int
+) -> tuple[Batch, int]:
     """Deletes raw events that came, and whose calls closed, before a moment; the batch, and how many calls it sealed.
 
     Events that are not in a record yet hold back their whole call: it could not be folded again without the others.
+    Calls that have expired, those that ended on a day up to `up_to`, take their events with them instead.
     Runs in the caller's transaction, so that no call is without its events and not sealed.
     """
     events = CallEvent.objects.for_account(account)
@@ -137,21 +140,28 @@ def seal_calls(*, account: Account, before: dt.datetime, at: dt.datetime, after:
     keys = {bytes(key) for received_at, _, key in page if received_at < before}
     # Events are stored in the order they come; where a whole page is young, so is all behind it.
     cursor = cursor_after([(received_at, pk) for received_at, pk, _ in page], limit) if keys else None
+    # A call is looked at once, where its first event stands.
+    if keys:
+        keys -= _call_keys(events.filter(call_key__in=list(keys), state=EventState.FOLDED, pk__lt=page[0][1]))
     if not keys:
         return Batch(0, cursor), 0
     calls = Call.objects.for_account(account).filter(call_key__in=list(keys)).order_by("pk").select_for_update()
     closed: dict[bytes, int] = {}
-    for pk, key, ended_at in calls.values_list("pk", "call_key", "ended_at"):
-        if ended_at is not None and ended_at < before:
+    for pk, key, ended_at, ended_on in calls.values_list("pk", "call_key", "ended_at", "ended_on"):
+        if ended_at is not None and ended_at < before and ended_on > up_to:
             closed[bytes(key)] = pk
         else:
             keys.discard(bytes(key))
     waiting = events.filter(call_key__in=list(keys)).exclude(state=EventState.FOLDED, received_at__lt=before)
-    keys -= {bytes(key) for key in waiting.values_list("call_key", flat=True)}
+    keys -= _call_keys(waiting)
     n_events = delete_rows(events.filter(call_key__in=list(keys), state=EventState.FOLDED, received_at__lt=before))
     sealed = [pk for key, pk in closed.items() if key in keys]
     n_sealed = Call.objects.for_account(account).filter(pk__in=sealed, sealed_at=None).update(sealed_at=at)
     return Batch(n_events, cursor), n_sealed
+
+
+def _call_keys(events: Any) -> set[bytes]:
+    return {bytes(key) for key in events.values_list("call_key", flat=True)}
 
 
 def erase_stray_events(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:

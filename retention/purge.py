@@ -131,7 +131,9 @@ class _Work:
 
         def batch(after: Cursor | None) -> Cursor | None:
             with self._transaction() as counts:
-                done, n_sealed = calls.seal_calls(account=self.account, before=before, at=self.at, after=after, limit=self.size)
+                done, n_sealed = calls.seal_calls(
+                    account=self.account, before=before, up_to=self.up_to, at=self.at, after=after, limit=self.size
+                )
                 counts.update(events=done.n_rows, sealed=n_sealed)
             return done.cursor
 

@@ -1,0 +1,536 @@
+"""What has had its time goes, and nothing else."""
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.apps import apps
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+
+from agents.models import StaleStatusSlot, StatusChange
+from analytics.models import CallInterval, CallTotal, GroupTotal, QueueInterval, QueueTotal
+from analytics.rollup import drain_stale_slots
+from callcenter_site.slots import slot_of
+from calls import erasure
+from calls.ingest import accept_events, fold_due
+from calls.models import Call, CallEvent, CallLeg, IvrStep, QueueEntry, Recording, StaleCallSlot, UnknownName, Voicemail
+from retention import purge
+from retention.models import PurgeRun
+from retention.policy import cutoff
+from retention.tasks import purge_expired
+from tests.factories import (
+    AccountFactory,
+    AgentFactory,
+    CallFactory,
+    CallLegFactory,
+    IvrStepFactory,
+    QueueEntryFactory,
+    RecordingFactory,
+    SkillGroupFactory,
+    VoicemailFactory,
+)
+
+AT = dt.datetime(2026, 7, 16, 2, 0, tzinfo=dt.UTC)
+LAST_EXPIRED = dt.date(2026, 1, 15)
+FIRST_KEPT = dt.date(2026, 1, 16)
+CALL_TABLES = (Call, CallLeg, QueueEntry, IvrStep, Recording, Voicemail, CallEvent)
+
+
+def moment(day, hour=12, zone="Asia/Shanghai"):
+    return dt.datetime.combine(day, dt.time(hour), ZoneInfo(zone))
+
+
+def whole_call(account, ended_on, **fields):
+    """A call with something of everything below it, that ended on a local day."""
+    zone = account.time_zone
+    call = CallFactory(account=account, started_at=moment(ended_on, zone=zone), **fields)
+    assert call.ended_on == ended_on
+    group = SkillGroupFactory(account=account)
+    CallLegFactory(call=call, skill_group=group)
+    CallLegFactory(call=call, skill_group=group)
+    QueueEntryFactory(call=call, skill_group=group)
+    IvrStepFactory(call=call)
+    RecordingFactory(call=call)
+    VoicemailFactory(call=call)
+    event(call, "call.started")
+    return call
+
+
+def event(call, event_type, *, state="folded", received_at=None, key=""):
+    return CallEvent.objects.create(
+        account=call.account,
+        event_key=hashlib.sha256(f"{call.pk}{event_type}{key}".encode()).digest(),
+        body_hash=b"\0" * 32,
+        call_key=call.call_key,
+        source="test",
+        event_id=f"{call.pk}{event_type}{key}",
+        type=event_type,
+        subject=call.call_id,
+        occurred_at=call.started_at,
+        received_at=received_at or call.started_at,
+        state=state,
+        data={"calling_number": call.calling_number},
+    )
+
+
+def rows(*, without=("retention.PurgeRun",)):
+    """Every row of every table of ours, as it stands."""
+    return {
+        model._meta.label: sorted(map(repr, model._base_manager.values_list()))
+        for model in apps.get_models()
+        if model._meta.app_label in ("configuration", "agents", "calls", "analytics", "retention")
+        and model._meta.label not in without
+    }
+
+
+def files():
+    """Names of all stored sounds."""
+    return {name for model in (Recording, Voicemail) for name in model.objects.values_list("key", flat=True)}
+
+
+def below(call):
+    return {model: model.objects.filter(call=call).count() for model in CALL_TABLES[1:6]}
+
+
+@pytest.fixture
+def account(db):
+    return AccountFactory(time_zone="Asia/Shanghai")
+
+
+# --- Exactly at the cutoff -------------------------------------------------------------------------------------------
+
+
+def test_a_call_goes_the_day_after_its_six_months_with_all_below_it(account):
+    expired, kept = whole_call(account, LAST_EXPIRED), whole_call(account, FIRST_KEPT)
+    keys = {call: set(erasure.file_keys(account=account, ids=[call.pk])) for call in (expired, kept)}
+    run = purge.purge_account(account=account, at=AT)
+    assert list(Call.objects.all()) == [kept]
+    assert below(kept) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+    assert all(model.objects.exclude(call=kept).count() == 0 for model in CALL_TABLES[1:6])
+    assert {default_storage.exists(key) for key in keys[expired]} == {False}
+    assert {default_storage.exists(key) for key in keys[kept]} == {True}
+    run.refresh_from_db()
+    assert run.counts == {
+        "calls": 1,
+        "legs": 2,
+        "queue_entries": 1,
+        "ivr_steps": 1,
+        "recordings": 1,
+        "voicemail": 1,
+        "files": 2,
+        "events": 2,  # one with its call, one of the call that stays, which is sealed
+        "sealed": 1,
+    }
+    assert (run.state, run.cutoff, run.error) == ("done", LAST_EXPIRED, "")
+
+
+def test_on_the_last_day_a_call_is_still_there(account):
+    whole_call(account, LAST_EXPIRED, sealed_at=AT)
+    CallEvent.objects.all().delete()
+    before = rows()
+    one_day_earlier = moment(dt.date(2026, 7, 15), 23)
+    assert purge.purge_account(account=account, at=one_day_earlier).counts == {}
+    assert rows() == before
+
+
+def test_the_day_turns_in_the_accounts_zone(account):
+    west = AccountFactory(time_zone="Pacific/Honolulu")
+    for owner in (account, west):
+        whole_call(owner, LAST_EXPIRED)
+    at = dt.datetime(2026, 7, 15, 16, 30, tzinfo=dt.UTC)  # the 16th in Shanghai, the 15th in Honolulu
+    purge.purge_due(at=at)
+    assert [call.account for call in Call.objects.all()] == [west]
+
+
+def test_an_open_call_never_goes_however_old(account):
+    CallFactory(account=account, open=True, started_at=AT - dt.timedelta(days=900))
+    assert purge.purge_account(account=account, at=AT).counts == {}
+    assert Call.objects.count() == 1
+
+
+# --- Again, cut off, together ----------------------------------------------------------------------------------------
+
+
+def test_a_second_run_finds_nothing(account):
+    whole_call(account, LAST_EXPIRED)
+    purge.purge_account(account=account, at=AT)
+    before = rows()
+    assert purge.purge_account(account=account, at=AT).counts == {}
+    assert rows() == before
+
+
+def test_a_run_cut_off_anywhere_is_finished_by_the_next_and_counts_each_row_once(account, monkeypatch):
+    monkeypatch.setattr(purge, "LEAST", 2)
+    for _ in range(7):
+        whole_call(account, LAST_EXPIRED)
+    kept = whole_call(account, FIRST_KEPT)
+    real, n_runs = erasure.erase_calls, 0
+
+    for _ in range(10):
+        n_batches = 0
+
+        def cut(**arguments):
+            nonlocal n_batches
+            n_batches += 1
+            counts = real(**arguments)
+            if n_batches == 2:
+                raise KeyboardInterrupt  # after the deletes, before the commit
+            return counts
+
+        monkeypatch.setattr(erasure, "erase_calls", cut)
+        n_runs += 1
+        try:
+            purge.purge_account(account=account, at=AT + dt.timedelta(hours=n_runs))
+        except KeyboardInterrupt:
+            continue
+        break
+    assert list(Call.objects.all()) == [kept]
+    assert n_runs > 2
+    runs = list(PurgeRun.objects.order_by("pk"))
+    assert [run.state for run in runs] == ["failed"] * (n_runs - 1) + ["done"]
+    total = sum((Counter(run.counts) for run in runs), Counter())
+    # Files of the batches that were cut off had gone before: the next run counts them with their rows.
+    assert (total["calls"], total["legs"], total["files"], total["events"]) == (7, 14, 14, 8)
+
+
+def test_two_at_once_do_no_harm(account, monkeypatch):
+    """The second run deletes everything between the first one's look and its deletes."""
+    for _ in range(3):
+        whole_call(account, LAST_EXPIRED)
+    real = erasure.delete_files
+    inner = []
+
+    def meanwhile(keys):
+        if not inner:
+            inner.append(None)
+            inner.append(purge.purge_account(account=account, at=AT))
+        return real(keys)
+
+    monkeypatch.setattr(erasure, "delete_files", meanwhile)
+    outer = purge.purge_account(account=account, at=AT)
+    assert inner[1].counts["calls"] == 3
+    assert outer.counts.get("calls", 0) == 0
+    assert [run.state for run in PurgeRun.objects.all()] == ["done", "done"]
+    assert all(not model.objects.exists() for model in CALL_TABLES)
+
+
+def test_a_call_that_no_longer_fits_stays_whole(account, monkeypatch):
+    """Heard of again between the look and the deletes: its end moved."""
+    call = whole_call(account, LAST_EXPIRED)
+    real = erasure.expired_calls
+
+    def then_moved(**arguments):
+        found = real(**arguments)
+        Call.objects.filter(pk=call.pk).update(ended_on=FIRST_KEPT)
+        return found
+
+    monkeypatch.setattr(erasure, "expired_calls", then_moved)
+    assert "calls" not in purge.purge_account(account=account, at=AT).counts
+    assert below(call) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+
+
+def test_another_account_is_not_touched(account):
+    other = AccountFactory(time_zone="Asia/Shanghai")
+    whole_call(account, LAST_EXPIRED)
+    theirs = whole_call(other, LAST_EXPIRED)
+    StatusChange.objects.create(
+        account=other,
+        agent=AgentFactory(account=other),
+        status="busy",
+        started_at=moment(LAST_EXPIRED, 1),
+        ended_at=moment(LAST_EXPIRED, 2),
+        change_key=b"\1" * 32,
+    )
+    purge.purge_account(account=account, at=AT)
+    assert list(Call.objects.all()) == [theirs]
+    assert below(theirs) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+    assert {model.objects.count() for model in (StatusChange, CallEvent)} == {1}
+    assert {default_storage.exists(key) for key in files()} == {True}
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_gone_already_holds_nothing_up(account):
+    call = whole_call(account, LAST_EXPIRED)
+    default_storage.delete(call.recordings.get().key)
+    purge.purge_account(account=account, at=AT)
+    assert not Call.objects.exists()
+
+
+def test_a_file_that_cannot_be_deleted_keeps_its_call_and_no_other(account, monkeypatch):
+    stuck, goes = whole_call(account, LAST_EXPIRED), whole_call(account, LAST_EXPIRED)
+    key = stuck.recordings.get().key
+    storage = type(default_storage._wrapped) if hasattr(default_storage, "_wrapped") else type(default_storage)
+    real = storage.delete
+
+    def refuse(self, name):
+        if name == key:
+            raise PermissionError("locked")
+        real(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", refuse)
+        run = purge.purge_account(account=account, at=AT)
+    assert list(Call.objects.all()) == [stuck]
+    assert below(stuck) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+    assert (run.state, run.counts["calls"]) == ("failed", 1)
+    assert "1 files could not be deleted" in run.error
+    assert not Call.objects.filter(pk=goes.pk).exists()
+    assert purge.purge_account(account=account, at=AT).state == "done"
+    assert not default_storage.exists(key)
+    assert not Call.objects.exists()
+
+
+def test_a_file_stored_while_its_call_is_erased_is_not_left_without_a_row(account, monkeypatch):
+    call = whole_call(account, LAST_EXPIRED)
+    real = erasure.delete_files
+
+    def then_stored(keys):
+        gone = real(keys)
+        new = default_storage.save("audio/late", ContentFile(b"late"))
+        Recording.objects.filter(call=call).update(key=new)
+        return gone
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "delete_files", then_stored)
+        purge.purge_account(account=account, at=AT)
+    assert Call.objects.filter(pk=call.pk).exists()
+    key = call.recordings.get().key
+    purge.purge_account(account=account, at=AT)
+    assert not Call.objects.exists()
+    assert not default_storage.exists(key)
+
+
+# --- Raw events ------------------------------------------------------------------------------------------------------
+
+CLOSED = AT - dt.timedelta(days=8)
+
+
+def test_raw_events_go_a_week_after_their_call_closed_and_the_record_is_sealed(account):
+    call = CallFactory(account=account, started_at=CLOSED)
+    event(call, "call.started")
+    event(call, "call.ended")
+    run = purge.purge_account(account=account, at=AT)
+    assert not CallEvent.objects.exists()
+    call.refresh_from_db()
+    assert call.sealed_at == AT
+    assert run.counts == {"events": 2, "sealed": 1}
+
+
+def test_exactly_a_week_is_not_more_than_a_week(account):
+    call = CallFactory(account=account, started_at=CLOSED, ended_at=AT - dt.timedelta(days=7))
+    event(call, "call.started")
+    assert purge.purge_account(account=account, at=AT).counts == {}
+    assert purge.purge_account(account=account, at=AT + dt.timedelta(seconds=1)).counts == {"events": 1, "sealed": 1}
+
+
+@pytest.mark.parametrize("state", ["pending", "dead", "unmatched"])
+def test_an_event_that_is_not_in_the_record_yet_holds_its_whole_call_back(account, state):
+    call = CallFactory(account=account, started_at=CLOSED)
+    event(call, "call.started")
+    event(call, "call.rated", state=state)
+    assert purge.purge_account(account=account, at=AT).counts == {}
+    call.refresh_from_db()
+    assert (call.sealed_at, CallEvent.objects.count()) == (None, 2)
+
+
+def test_a_call_that_was_imported_yesterday_keeps_its_events_for_a_week(account):
+    call = CallFactory(account=account, started_at=CLOSED)
+    event(call, "call.started", received_at=AT - dt.timedelta(days=1))
+    assert purge.purge_account(account=account, at=AT).counts == {}
+
+
+def test_an_open_call_keeps_its_events(account):
+    call = CallFactory(account=account, started_at=CLOSED, open=True)
+    event(call, "call.started")
+    assert purge.purge_account(account=account, at=AT).counts == {}
+
+
+def test_events_of_agents_go_by_themselves(account):
+    AgentFactory(account=account, staff_id="7")
+    item = {
+        "id": "1",
+        "source": "test",
+        "type": "agent.status_changed",
+        "subject": "7",
+        "time": CLOSED.isoformat(),
+        "data": {"agent": "7", "status": "available"},
+    }
+    accept_events(account=account, items=[item], at=CLOSED)
+    fold_due(at=CLOSED)
+    assert purge.purge_account(account=account, at=AT).counts == {"events": 1}
+    assert StatusChange.objects.count() == 1
+
+
+def test_an_event_that_never_got_into_a_record_goes_with_the_calls_of_its_day(account):
+    call = CallFactory.build(account=account, pk=0, started_at=moment(LAST_EXPIRED))
+    event(call, "call.started", state="dead")
+    event(call, "call.ended", state="dead", received_at=moment(FIRST_KEPT, 0))
+    assert purge.purge_account(account=account, at=AT).counts == {"events": 1}
+    assert CallEvent.objects.get().type == "call.ended"
+
+
+def test_many_small_batches_seal_every_call(account, monkeypatch):
+    monkeypatch.setattr(purge, "LEAST", 3)
+    monkeypatch.setattr(purge, "MOST", 3)
+    made = [CallFactory(account=account, started_at=CLOSED) for _ in range(8)]
+    for name in ("call.started", "call.answered", "call.ended"):  # the events of a call lie apart
+        for call in made:
+            event(call, name)
+    assert purge.purge_account(account=account, at=AT).counts == {"events": 24, "sealed": 8}
+
+
+# --- Figures, statuses, marks ----------------------------------------------------------------------------------------
+
+
+def test_erasing_a_call_does_not_uncount_it_and_figures_go_by_their_own_day(account):
+    def items(name, at):
+        return [
+            {"id": f"{name}{n}", "source": "test", "type": kind, "subject": name, "time": time.isoformat(), "data": data}
+            for n, (kind, time, data) in enumerate(
+                [
+                    ("call.started", at, {"direction": "inbound", "calling_number": "+8613800138000", "called_number": "1"}),
+                    ("call.queued", at, {"skill_group": "sales"}),
+                    ("call.ended", at + dt.timedelta(minutes=20), {"party": "customer"}),
+                ]
+            )
+        ]
+
+    evening = dt.datetime(2026, 1, 15, 23, 50, tzinfo=ZoneInfo("Asia/Shanghai"))  # ends after midnight: kept a day longer
+    accept_events(account=account, items=items("a", moment(LAST_EXPIRED)) + items("b", evening), at=evening)
+    while fold_due(at=AT):
+        pass
+    while drain_stale_slots(at=AT):
+        pass
+    counts = (CallInterval, CallTotal, QueueInterval, GroupTotal, QueueTotal)
+    assert {model.objects.count() for model in counts} == {2}
+    before = {model: sorted(map(repr, model.objects.values_list())) for model in counts}
+
+    gone = erasure.erase_calls(account=account, ids=[Call.objects.get(call_id="a").pk], up_to=LAST_EXPIRED, gone=())
+    assert gone["calls"] == 1
+    assert not StaleCallSlot.objects.exists()
+    while drain_stale_slots(at=AT):
+        pass
+    assert {model: sorted(map(repr, model.objects.values_list())) for model in counts} == before
+
+    run = purge.purge_account(account=account, at=AT)
+    assert run.counts["intervals"] == 10
+    assert not any(model.objects.exists() for model in counts)
+    assert [call.call_id for call in Call.objects.all()] == ["b"]
+    assert not StaleCallSlot.objects.exists()
+
+
+def test_figures_of_the_first_day_kept_stay_from_its_first_slot(account):
+    first = slot_of(moment(FIRST_KEPT, 0))
+    for slot in (first - dt.timedelta(minutes=15), first):
+        CallTotal.objects.create(account=account, slot=slot)
+        StaleCallSlot.objects.create(account=account, slot=slot)
+        StaleStatusSlot.objects.create(account=account, slot=slot)
+    assert purge.purge_account(account=account, at=AT).counts == {"intervals": 1, "marks": 2}
+    for model in (CallTotal, StaleCallSlot, StaleStatusSlot):
+        assert [row.slot for row in model.objects.all()] == [first]
+
+
+def test_status_changes_go_by_the_day_they_ended_and_open_ones_stay(account):
+    agent = AgentFactory(account=account)
+    midnight = moment(FIRST_KEPT, 0)
+    starts = [midnight - dt.timedelta(days=2), midnight - dt.timedelta(days=1), midnight - dt.timedelta(seconds=1), midnight]
+    for n, (start, end) in enumerate(zip(starts, [*starts[1:], None], strict=True)):
+        StatusChange.objects.create(
+            account=account, agent=agent, status="busy", started_at=start, ended_at=end, change_key=bytes([n]) * 32
+        )
+    assert purge.purge_account(account=account, at=AT).counts == {"status_changes": 2}
+    assert [row.ended_at for row in StatusChange.objects.order_by("started_at")] == [midnight, None]
+
+
+def test_an_unknown_name_stays_as_long_as_a_call_mentions_it(account):
+    call = CallFactory(account=account, started_at=moment(FIRST_KEPT))
+    CallLegFactory(call=call, agent=None, agent_reference="still there")
+    for name in ("still there", "long gone"):
+        UnknownName.objects.create(
+            account=account,
+            kind="agent",
+            name=name,
+            name_hash=hashlib.sha256(name.encode()).digest(),
+            first_seen_at=moment(LAST_EXPIRED),
+        )
+    assert purge.purge_account(account=account, at=AT).counts == {"unknown_names": 1}
+    assert UnknownName.objects.get().name == "still there"
+
+
+# --- Dry run, command, job -------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_counts_the_same_and_deletes_nothing(account, monkeypatch):
+    monkeypatch.setattr(purge, "LEAST", 2)
+    for _ in range(5):
+        whole_call(account, LAST_EXPIRED)
+    kept = [whole_call(account, FIRST_KEPT) for _ in range(3)]
+    for call in kept:  # the events of a call lie in several batches
+        event(call, "call.ended")
+    CallTotal.objects.create(account=account, slot=moment(LAST_EXPIRED))
+    before, keys = rows(without=()), files()
+    would = purge.purge_account(account=account, at=AT, is_dry_run=True).counts
+    assert rows(without=()) == before
+    assert {default_storage.exists(key) for key in keys} == {True}
+    assert would == purge.purge_account(account=account, at=AT).counts
+    assert (would["calls"], would["sealed"]) == (5, 3)
+
+
+def test_the_command_says_in_words_what_went(account, capsys):
+    whole_call(account, dt.date(2020, 1, 31))
+    call_command("purge_expired", "--dry-run", "--account", account.slug)
+    assert "would delete 1 call, 2 legs, 1 queue entry, 1 IVR step, 1 recording" in capsys.readouterr().out
+    assert Call.objects.count() == 1
+    call_command("purge_expired")
+    assert "deleted 1 call, 2 legs" in capsys.readouterr().out
+    call_command("purge_expired")
+    assert "nothing was due" in capsys.readouterr().out
+
+
+def test_the_command_names_an_account_that_is_not_there(db):
+    with pytest.raises(CommandError, match="'nowhere'"):
+        call_command("purge_expired", "--account", "nowhere")
+
+
+def test_the_job_purges_each_account_once_a_local_day(account, django_assert_max_num_queries):
+    assert [run.account for run in purge.purge_due(at=AT)] == [account]
+    with django_assert_max_num_queries(12):
+        assert purge.purge_due(at=AT + dt.timedelta(hours=1)) == []
+    assert len(purge.purge_due(at=AT + dt.timedelta(days=1))) == 1
+    assert PurgeRun.objects.count() == 2
+
+
+def test_the_job_tries_again_what_failed_and_leaves_alone_what_is_running(account):
+    running = PurgeRun.objects.create(account=account, started_at=AT, heartbeat_at=AT)
+    assert purge.purge_due(at=AT + dt.timedelta(minutes=5)) == []
+    assert len(purge.purge_due(at=AT + dt.timedelta(minutes=30))) == 1
+    running.refresh_from_db()
+    assert (running.state, running.finished_at) == ("failed", AT + dt.timedelta(minutes=30))
+
+
+def test_one_account_that_fails_does_not_keep_the_others_waiting(account, monkeypatch):
+    other = AccountFactory()
+    whole_call(account, LAST_EXPIRED)
+    whole_call(other, cutoff(other, at=AT))
+    real = erasure.erase_calls
+
+    def fail(**arguments):
+        if arguments["account"] == account:
+            raise RuntimeError("+8613800138000")
+        return real(**arguments)
+
+    monkeypatch.setattr(erasure, "erase_calls", fail)
+    assert [run.account for run in purge.purge_due(at=AT)] == [other]
+    failed = PurgeRun.objects.get(account=account)
+    assert (failed.state, failed.error) == ("failed", "RuntimeError; the next run goes on")
+
+
+def test_the_task_runs_the_purge(account):
+    purge_expired()
+    assert PurgeRun.objects.get().state == "done"

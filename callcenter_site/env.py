@@ -1,7 +1,7 @@
 """Reads one setting from the environment, or from the file that `<NAME>_FILE` points to.
 
 A wrong value stops the start with the setting's name and what it should have been; the value itself is not
-repeated, for it may be a secret.
+repeated, for it may be a secret; nor is the error below it shown, which would quote it.
 """
 
 import base64
@@ -50,8 +50,8 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
         return default
     try:
         number = int(value)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}: expected a whole number") from error
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: expected a whole number") from None
     if number < minimum:
         raise ImproperlyConfigured(f"{name}: expected a whole number of at least {minimum}")
     return number
@@ -85,8 +85,8 @@ def database(name: str, *, default: str) -> dict[str, Any]:
     value = url(name, schemes=("mysql", "sqlite"), default=default)
     try:
         config = dict(_environ.db_url_config(value))
-    except (environ.ImproperlyConfigured, ValueError, KeyError) as error:
-        raise ImproperlyConfigured(f"{name}: expected mysql://user:password@host/name or sqlite:////path") from error
+    except (environ.ImproperlyConfigured, ValueError, KeyError):
+        raise ImproperlyConfigured(f"{name}: expected mysql://user:password@host/name or sqlite:////path") from None
     if not config.get("NAME"):
         raise ImproperlyConfigured(f"{name}: names no database")
     return config
@@ -102,8 +102,8 @@ def keys(name: str, *, fallback: Path) -> dict[str, bytes]:
         key_id, _, encoded = part.strip().partition(":")
         try:
             key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        except (binascii.Error, ValueError) as error:
-            raise ImproperlyConfigured(f"{name}: key {key_id!r} is not base64") from error
+        except (binascii.Error, ValueError):
+            raise ImproperlyConfigured(f"{name}: expected id:base64 pairs, each key of 32 bytes") from None
         if not key_id or len(key_id) > 20 or len(key) != 32:
             raise ImproperlyConfigured(f"{name}: expected id:base64 pairs, each key of 32 bytes")
         found[key_id] = key

@@ -15,8 +15,8 @@ from django_structlog.middlewares import RequestMiddleware
 from structlog.typing import EventDict, WrappedLogger
 
 EMAIL = re.compile(r"[^\s@'\"<>(]+@[^\s@'\"<>)]+\.[^\s@'\"<>),;]+")
-# Nine digits and more: shorter runs are ids and figures. Not inside a word, which keeps UUIDs and hashes whole.
-PHONE = re.compile(r"\+\d{6,15}|(?<![\w.])\d{9,15}(?![\w.])|(?<=\d-)\d{9,15}(?!\w)")
+# Nine digits and more: shorter runs are ids and figures. UUIDs are matched first, to be left whole.
+PHONE = re.compile(r"(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|\+\d{6,15}|(?<![\w.])\d{9,15}(?![\w.])")
 PERSONAL_KEYS = ("user_agent", "ip", "email")
 PROBES = ("/healthz", "/readyz")
 
@@ -85,7 +85,7 @@ def without_personal_data(logger: WrappedLogger, name: str, line: EventDict) -> 
 
 
 def scrub(text: str) -> str:
-    return PHONE.sub("[number]", EMAIL.sub("[email]", text))
+    return PHONE.sub(lambda found: found["uuid"] or "[number]", EMAIL.sub("[email]", text))
 
 
 class RequestLog(RequestMiddleware):

@@ -132,7 +132,7 @@ class _Jobs:
         self._worker.start()
 
     def _run_timetable(self) -> None:
-        self._beat = Service(app, scheduler_cls=DatabaseScheduler)
+        self._beat = Service(app, scheduler_cls=DatabaseScheduler, max_interval=1)  # it hears of a stop only between naps
         self._beat.start()
 
     def _keep_running(self, name: str, run: Callable[[], None]) -> None:

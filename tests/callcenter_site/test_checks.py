@@ -119,13 +119,14 @@ def test_the_database_of_the_tests_passes_the_checks_of_the_database():
     ],
 )
 def test_a_database_that_would_lose_something_is_told(statement, expected):
-    connection.close()
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    other = connection.copy()
     try:
-        assert expected in ids(checks.check_database(None, databases=["default"]))
+        with other.cursor() as cursor:
+            cursor.execute(statement)
+        with mock.patch.object(checks, "connections", {"default": other}):
+            assert ids(checks.check_database(None, databases=["default"])) == [expected]
     finally:
-        connection.close()
+        other.close()
 
 
 @pytest.mark.django_db

@@ -4,17 +4,15 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import SkillGroup
-from analytics.querysets import CallIntervalQuerySet, QueueIntervalQuerySet
+from analytics.querysets import CallCountsQuerySet, GroupCountsQuerySet
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from configuration.scoping import AccountOwned
 
 
-class CallInterval(AccountOwned):
-    """Calls that started in a slot, by direction and service number (the center's own number)."""
+class CallCounts(AccountOwned):
+    """What is counted of the calls that started in a slot."""
 
     slot = models.DateTimeField()
-    direction = models.CharField(max_length=10)
-    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
     n_calls = models.PositiveIntegerField(default=0, help_text="Without blocked ones.")
     n_open = models.PositiveIntegerField(default=0)
     n_blocked = models.PositiveIntegerField(default=0)
@@ -38,7 +36,17 @@ class CallInterval(AccountOwned):
     )
     rating_sum = models.FloatField(default=0, help_text="Scores brought to a scale of 5.")
 
-    objects = CallIntervalQuerySet.as_manager()
+    objects = CallCountsQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class CallInterval(CallCounts):
+    """By direction and service number (the center's own number)."""
+
+    direction = models.CharField(max_length=10)
+    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
 
     class Meta:
         verbose_name = _("call count")
@@ -48,16 +56,19 @@ class CallInterval(AccountOwned):
         ]
 
 
-class QueueInterval(AccountOwned):
-    """Entries into a skill group's queue in a slot, with how they ended, and what its agents answered in the slot.
+class CallTotal(CallCounts):
+    """All of them together. Kept beside the sums it is made of, so that a dashboard reads one row a slot."""
 
-    `skill_group` null: a group the portal does not know. Direction and service number are those of the call.
-    """
+    class Meta:
+        verbose_name = _("call total")
+        verbose_name_plural = _("call totals")
+        constraints = [models.UniqueConstraint(fields=["account", "slot"], name="call_total_once")]
+
+
+class QueueCounts(AccountOwned):
+    """What is counted of the queue entries of a slot, with how they ended, and of what agents answered in the slot."""
 
     slot = models.DateTimeField()
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
-    direction = models.CharField(max_length=10)
-    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
     n_entries = models.PositiveIntegerField(default=0)
     n_open = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
@@ -85,7 +96,18 @@ class QueueInterval(AccountOwned):
     hold_seconds = models.FloatField(default=0, help_text="Of these legs.")
     wrap_up_seconds = models.FloatField(default=0, help_text="Of these legs.")
 
-    objects = QueueIntervalQuerySet.as_manager()
+    class Meta:
+        abstract = True
+
+
+class QueueInterval(QueueCounts):
+    """By skill group, and by direction and service number of the call. `skill_group` null: a group the portal does not know."""
+
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+    direction = models.CharField(max_length=10)
+    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
+
+    objects = GroupCountsQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("queue count")
@@ -96,6 +118,30 @@ class QueueInterval(AccountOwned):
                 fields=["account", "slot", "skill_group", "direction", "service_number"], name="queue_interval_once"
             )
         ]
+
+
+class GroupTotal(QueueCounts):
+    """By skill group alone; null as above."""
+
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+
+    objects = GroupCountsQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("skill group total")
+        verbose_name_plural = _("skill group totals")
+        constraints = [models.UniqueConstraint(fields=["account", "slot", "skill_group"], name="group_total_once")]
+
+
+class QueueTotal(QueueCounts):
+    """All groups together."""
+
+    objects = CallCountsQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("queue total")
+        verbose_name_plural = _("queue totals")
+        constraints = [models.UniqueConstraint(fields=["account", "slot"], name="queue_total_once")]
 
 
 class FillMark(AccountOwned):

@@ -13,14 +13,14 @@ class IntervalQuerySet(AccountQuerySet):
         return self.filter(slot__gte=start, slot__lt=end)
 
 
-class CallIntervalQuerySet(IntervalQuerySet):
+class CallCountsQuerySet(IntervalQuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        """Counts of calls know no skill group, so only those who see the whole account see them."""
+        """Counts that know no skill group are seen by those who see the whole account."""
         rows = super().visible_to(actor)
         return rows if sees_account(actor) else rows.none()
 
 
-class QueueIntervalQuerySet(IntervalQuerySet):
+class GroupCountsQuerySet(IntervalQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Own skill groups: their queues. Own records: none, for these counts are of groups, not of people."""
         rows = super().visible_to(actor)

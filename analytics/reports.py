@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 from agents.models import SkillGroup
 from agents.querysets import sees_account
 from analytics.metrics import CATALOGUE, MAXIMA, Counters, Source
-from analytics.models import CallInterval, FillMark, QueueInterval
+from analytics.models import CallInterval, CallTotal, FillMark, GroupTotal, QueueInterval, QueueTotal
 from callcenter_site.slots import SLOT, day_bounds, slot_of, slots_between
 from calls.models import CallEvent, Direction, EventState, StaleCallSlot
 from configuration.models import Account, Role
@@ -211,10 +211,7 @@ class Sums:
             sums[name] = max(sums[name], value) if name in MAXIMA else sums[name] + value
 
 
-_TABLES: tuple[tuple[Source, Any, tuple[str, ...]], ...] = (
-    (Source.CALLS, CallInterval, _CALL_COUNTERS),
-    (Source.QUEUES, QueueInterval, _QUEUE_COUNTERS),
-)
+_COUNTERS = {Source.CALLS: _CALL_COUNTERS, Source.QUEUES: _QUEUE_COUNTERS}
 
 
 def figures(sums: Sums, *, actor: Actor, filters: Filters, sources: Iterable[Source] = tuple(Source)) -> Figures:
@@ -231,9 +228,9 @@ def summary(*, actor: Actor, period: Period, filters: Filters) -> Figures:
 def sum_up(*, actor: Actor, period: Period, filters: Filters) -> Sums:
     """The counters of the whole period; two queries."""
     sums = Sums()
-    for source, model, names in _TABLES:
+    for source, names in _COUNTERS.items():
         if applies(source, actor=actor, filters=filters):
-            sums.add(source, _none_is_zero(_rows(model, actor, period, filters).aggregate(**_totals(names))))
+            sums.add(source, _none_is_zero(_rows(source, actor, period, filters).aggregate(**_totals(names))))
     return sums
 
 
@@ -252,9 +249,9 @@ def series(*, actor: Actor, period: Period, filters: Filters, step: str) -> list
     steps = _steps(period, step)
     step_of = {slot: index for index, slots in enumerate(steps) for slot in slots}
     sums = [Sums() for _ in steps]
-    for source, model, names in _TABLES:
+    for source, names in _COUNTERS.items():
         if applies(source, actor=actor, filters=filters):
-            rows = _rows(model, actor, period, filters).values("slot").annotate(**_totals(names))
+            rows = _rows(source, actor, period, filters).values("slot").annotate(**_totals(names))
             for row in rows:
                 sums[step_of[row.pop("slot")]].add(source, row)
     labels = _labels([slots[0].astimezone(period.zone) for slots in steps], period, step)
@@ -277,7 +274,11 @@ def by_skill_group(*, actor: Actor, period: Period, filters: Filters) -> dict[in
     """Counters of queues per skill group that had any; None: groups the portal does not know. One query."""
     found: dict[int | None, Sums] = {}
     if applies(Source.QUEUES, actor=actor, filters=filters):
-        rows = _rows(QueueInterval, actor, period, filters).values("skill_group_id").annotate(**_totals(_QUEUE_COUNTERS))
+        rows = (
+            _rows(Source.QUEUES, actor, period, filters, by_group=True)
+            .values("skill_group_id")
+            .annotate(**_totals(_QUEUE_COUNTERS))
+        )
         for row in rows:
             group_id = row.pop("skill_group_id")
             found[group_id] = Sums()
@@ -285,13 +286,17 @@ def by_skill_group(*, actor: Actor, period: Period, filters: Filters) -> dict[in
     return found
 
 
-def _rows(model: Any, actor: Actor, period: Period, filters: Filters) -> Any:
-    rows = model.objects.visible_to(actor).within(period.start, period.end).order_by()
-    if filters.direction:
-        rows = rows.filter(direction=filters.direction)
-    if filters.service_number:
-        rows = rows.filter(service_number=filters.service_number)
-    if filters.skill_group is not None and model is QueueInterval:
+def _rows(source: Source, actor: Actor, period: Period, filters: Filters, *, by_group: bool = False) -> Any:
+    """The fewest rows that can answer: totals where nothing narrows them."""
+    model: Any
+    by_group = by_group or filters.skill_group is not None or not sees_account(actor)
+    narrowed = {name: value for name in ("direction", "service_number") if (value := getattr(filters, name))}
+    if source is Source.CALLS:
+        model = CallInterval if narrowed else CallTotal
+    else:
+        model = QueueInterval if narrowed else GroupTotal if by_group else QueueTotal
+    rows = model.objects.visible_to(actor).within(period.start, period.end).filter(**narrowed).order_by()
+    if source is Source.QUEUES and filters.skill_group is not None:
         rows = rows.filter(skill_group=filters.skill_group)
     return rows
 

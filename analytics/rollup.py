@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Model, OuterRef
 
 from agents.models import SkillGroup
-from analytics.metrics import WAIT_EDGES
-from analytics.models import CallInterval, FillMark, QueueInterval
+from analytics.metrics import MAXIMA, WAIT_EDGES
+from analytics.models import CallInterval, CallTotal, FillMark, GroupTotal, QueueInterval, QueueTotal
 from callcenter_site.slots import SLOT, slot_of, slots_between
 from calls.models import Call, CallLeg, Direction, EntryOutcome, LegKind, Outcome, QueueEntry, StaleCallSlot
 from configuration.models import Account
@@ -156,9 +156,14 @@ def _refill(account: Account, run: list[dt.datetime], *, keep_erased: bool = Fal
     wanted, end = set(run), run[-1] + SLOT
     changed: set[dt.datetime] = set()
     kept: set[dt.datetime] = set()
+    calls = _count_calls(account, run[0], end, wanted)
+    queues = _count_queues(account, run[0], end, wanted)
     tables: tuple[tuple[Any, dict[dt.datetime, Counts], tuple[str, ...]], ...] = (
-        (CallInterval, _count_calls(account, run[0], end, wanted), _CALL_TOTALS),
-        (QueueInterval, _count_queues(account, run[0], end, wanted), _QUEUE_TOTALS),
+        (CallInterval, calls, _CALL_TOTALS),
+        (CallTotal, _summed(calls, n_keys=0), _CALL_TOTALS),
+        (QueueInterval, queues, _QUEUE_TOTALS),
+        (GroupTotal, _summed(queues, n_keys=1), _QUEUE_TOTALS),
+        (QueueTotal, _summed(queues, n_keys=0), _QUEUE_TOTALS),
     )
     for model, counted, totals in tables:
         stored, stored_ids = _stored(model, account, run)
@@ -185,11 +190,35 @@ _CALL_TOTALS = ("n_calls", "n_blocked")
 _QUEUE_TOTALS = ("n_entries", "n_at_once")
 _KEYS: dict[Any, tuple[str, ...]] = {
     CallInterval: ("direction", "service_number"),
+    CallTotal: (),
     QueueInterval: ("skill_group_id", "direction", "service_number"),
+    GroupTotal: ("skill_group_id",),
+    QueueTotal: (),
 }
 
 
-def counters_of(model: type[CallInterval] | type[QueueInterval]) -> tuple[str, ...]:
+def _summed(counted: dict[dt.datetime, Counts], *, n_keys: int) -> dict[dt.datetime, Counts]:
+    """The counts of each slot added up over all but the first keys."""
+    result: dict[dt.datetime, Counts] = {}
+    for slot, rows in counted.items():
+        sums = result[slot] = {}
+        for key, counts in rows.items():
+            known = sums.get(key[:n_keys])
+            sums[key[:n_keys]] = (
+                dict(counts) if known is None else {name: _plus(name, known[name], counts[name]) for name in counts}
+            )
+    return result
+
+
+def _plus(name: str, one: Any, other: Any) -> Any:
+    if name in MAXIMA:
+        return max(one, other)
+    if isinstance(one, list):
+        return [a + b for a, b in zip(one, other, strict=True)]
+    return round(one + other, 3) if isinstance(one, float) else one + other
+
+
+def counters_of(model: type[Model]) -> tuple[str, ...]:
     """The columns of a table of counts that add up, in the order they are declared."""
     return tuple(
         field.name
@@ -198,11 +227,11 @@ def counters_of(model: type[CallInterval] | type[QueueInterval]) -> tuple[str, .
     )
 
 
-_COUNTERS: dict[Any, tuple[str, ...]] = {model: counters_of(model) for model in (CallInterval, QueueInterval)}
+_COUNTERS: dict[Any, tuple[str, ...]] = {model: counters_of(model) for model in _KEYS}
 
 
 def _stored(
-    model: type[CallInterval] | type[QueueInterval], account: Account, run: list[dt.datetime]
+    model: Any, account: Account, run: list[dt.datetime]
 ) -> tuple[dict[dt.datetime, Counts], dict[dt.datetime, list[int]]]:
     n_keys = len(_KEYS[model])
     rows: dict[dt.datetime, Counts] = defaultdict(dict)
@@ -233,7 +262,7 @@ class _Tally:
     Service numbers that differ in letter case are one number, as they are to MariaDB's unique constraint.
     """
 
-    def __init__(self, model: type[CallInterval] | type[QueueInterval]) -> None:
+    def __init__(self, model: type[Model]) -> None:
         self._names = _COUNTERS[model]
         self._counts: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._spelling: dict[tuple[Any, ...], str] = {}

@@ -177,7 +177,7 @@ class Steady:
         self._n_seats = len(center.seats)
 
     def rate(self, at: float) -> float:
-        return self._per_second * (1 + 0.25 * math.sin(at / 3600 * math.tau))
+        return self._per_second * (1 + 0.15 * math.sin(at / 1200 * math.tau))
 
     def hours(self, position: int, seat: Seat, day: dt.date) -> tuple[float, float] | None:
         begin = (position * 7 % self._n_seats) * 24 / self._n_seats  # neighbours share groups: spread them over the day

@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default=settings.PUBLIC_URL, help="where the portal is (default PUBLIC_URL)")
         parser.add_argument("--key-file", type=Path, help="file with the API key (default: that of the demo account)")
-        parser.add_argument("--rate", type=float, default=110.0, help="calls an hour (default 110: about eight at a time)")
+        parser.add_argument("--rate", type=float, default=120.0, help="calls an hour (default 120: about nine at a time)")
         parser.add_argument("--seed", type=int, help="for the same traffic again (default: by the clock)")
 
     def handle(self, *args: Any, url: str, key_file: Path | None, rate: float, seed: int | None, **options: Any) -> None:

@@ -36,7 +36,7 @@ class CallCounts(AccountOwned):
     )
     rating_sum = models.FloatField(default=0, help_text="Scores brought to a scale of 5.")
 
-    objects = CallCountsQuerySet.as_manager()
+    objects = CallCountsQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         abstract = True
@@ -107,7 +107,7 @@ class QueueInterval(QueueCounts):
     direction = models.CharField(max_length=10)
     service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
 
-    objects = GroupCountsQuerySet.as_manager()
+    objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("queue count")
@@ -125,7 +125,7 @@ class GroupTotal(QueueCounts):
 
     skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
 
-    objects = GroupCountsQuerySet.as_manager()
+    objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("skill group total")
@@ -136,7 +136,7 @@ class GroupTotal(QueueCounts):
 class QueueTotal(QueueCounts):
     """All groups together."""
 
-    objects = CallCountsQuerySet.as_manager()
+    objects = CallCountsQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("queue total")

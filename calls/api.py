@@ -58,7 +58,7 @@ class EventsView(PortalView):
             raise ValidationError("The list holds no event.")
         if len(items) > settings.EVENT_BATCH:
             raise PayloadTooLarge(f"The list holds {len(items)} events; at most {settings.EVENT_BATCH} are taken at once.")
-        account = request.user.account
+        account: Account | None = getattr(request.user, "account", None)
         if account is None:
             raise PermissionDenied
         _make_room(account)

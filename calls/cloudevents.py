@@ -57,12 +57,14 @@ class CloudEventSerializer(serializers.Serializer[Any]):
 
     specversion = serializers.CharField(default="1.0")
     id = serializers.CharField(max_length=255, help_text="Together with `source` the idempotency key.")
-    source = serializers.CharField(max_length=255, help_text="Which system tells, such as `pbx-1`.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        max_length=255, help_text="Which system tells, such as `pbx-1`."
+    )
     type = serializers.CharField(help_text="Such as `call.started`.")
     subject = serializers.CharField(max_length=255, help_text="The call's id; for `agent.status_changed` the agent.")
     time = serializers.DateTimeField(help_text="When it happened, with zone.")
     sequence = serializers.CharField(required=False, max_length=40, help_text="Orders events of the same instant.")
-    data = serializers.DictField(help_text="What the type carries.")
+    data = serializers.DictField(help_text="What the type carries.")  # type: ignore[assignment]
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
@@ -75,7 +77,7 @@ class EventAnswerSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(allow_null=True)
     status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"])
     code = serializers.ChoiceField(choices=[202, 200, 400, 409])
-    errors = ProblemSerializer(many=True)
+    errors = ProblemSerializer(many=True)  # type: ignore[assignment]
     warnings = ProblemSerializer(many=True)
 
 

@@ -68,11 +68,10 @@ def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> t
     if not isinstance(item, dict):
         return None, [{"field": "", "reason": "must be a CloudEvent: a JSON object"}]
     problems = [problem for name in ("id", "source", "subject") if (problem := _text_problem(item, name))]
-    event_type = item.get("type")
-    if not isinstance(event_type, str) or event_type not in TYPES:
-        problems.append(
-            {"field": "type", "reason": "is missing" if event_type is None else "is not an event type this portal knows"}
-        )
+    event_type: Any = item.get("type")
+    is_known = isinstance(event_type, str) and event_type in TYPES
+    if not is_known:
+        problems.append({"field": "type", "reason": "is missing" if event_type is None else "is no event type the portal knows"})
     if item.get("specversion", "1.0") != "1.0":
         problems.append({"field": "specversion", "reason": "must be 1.0"})
     if item.get("source") == lifecycle.PORTAL_SOURCE and not is_own:
@@ -88,9 +87,9 @@ def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> t
         problems.append({"field": "data", "reason": "is missing" if data is None else "must be an object"})
     elif _is_deeper_than(data, MAX_DEPTH):
         problems.append({"field": "data", "reason": f"is nested deeper than {MAX_DEPTH} levels"})
-    elif event_type in TYPES:
+    elif is_known:
         problems.extend(problems_of(event_type, data))
-    if problems:
+    if problems or occurred_at is None:
         return None, problems
     try:
         body = json.dumps(
@@ -201,9 +200,8 @@ def _keep(account: Account, rows: list[tuple[int, CallEvent]], answers: list[Ans
 
 def _answer(index: int, item: Any, status: str, code: int, errors: list[dict[str, str]] | None = None) -> Answer:
     event_id = item.event_id if isinstance(item, CallEvent) else item.get("id") if isinstance(item, dict) else None
-    is_sound = isinstance(event_id, str) and len(event_id) <= MAX_ID
-    event_id = event_id.encode(errors="replace").decode() if is_sound else None
-    return {"index": index, "id": event_id, "status": status, "code": code, "errors": errors or [], "warnings": []}
+    shown = event_id.encode(errors="replace").decode() if isinstance(event_id, str) and len(event_id) <= MAX_ID else None
+    return {"index": index, "id": shown, "status": status, "code": code, "errors": errors or [], "warnings": []}
 
 
 def _warn_of_unknown_names(account: Account, rows: list[tuple[int, CallEvent]], answers: list[Answer]) -> None:

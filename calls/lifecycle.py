@@ -184,11 +184,8 @@ class CallFacts:
     @property
     def last_skill_group(self) -> str:
         """The group of the last answer, else the last queued for, else the last that rang."""
-        for named in (self.answered_legs, self.entries, self.agent_legs):
-            for item in reversed(named):
-                if item.skill_group:
-                    return item.skill_group
-        return ""
+        by_weight: tuple[LegFacts | EntryFacts, ...] = (*self.agent_legs, *self.entries, *self.answered_legs)
+        return next((part.skill_group for part in reversed(by_weight) if part.skill_group), "")
 
     @property
     def ivr_seconds(self) -> float:

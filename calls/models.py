@@ -134,7 +134,7 @@ class CallEvent(AccountOwned):
     retry_at = models.DateTimeField(_("due"), default=timezone.now)
     error = models.CharField(_("reason"), max_length=500, blank=True)
 
-    objects = CallEventQuerySet.as_manager()
+    objects = CallEventQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("event")
@@ -169,7 +169,9 @@ class Call(AccountOwned):
     started_at = models.DateTimeField(_("started"))
     answered_at = models.DateTimeField(_("answered"), null=True, help_text="When an agent first spoke.")
     ended_at = models.DateTimeField(_("ended"), null=True)
-    ended_on = models.DateField(_("ended on"), null=True, help_text="The account's local date of the end, frozen: the clock of the six months.")
+    ended_on = models.DateField(
+        _("ended on"), null=True, help_text="The account's local date of the end, frozen: the clock of the six months."
+    )
     end_is_inferred = models.BooleanField(_("end inferred"), default=False)
     ivr_entered_at = models.DateTimeField(null=True)
     ivr_left_at = models.DateTimeField(null=True)
@@ -185,7 +187,9 @@ class Call(AccountOwned):
     disconnect_party = models.CharField(_("ended by"), max_length=10, choices=Party, blank=True)
     end_cause = models.CharField(_("cause"), max_length=40, blank=True)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("agent"))
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group")
+    )
     n_transfers = models.PositiveSmallIntegerField(_("transfers"), default=0)
     rating_asked = models.BooleanField(_("rating asked"), default=False)
     rating_score = models.FloatField(_("rating"), null=True)
@@ -195,9 +199,11 @@ class Call(AccountOwned):
 
     last_event_at = models.DateTimeField(default=timezone.now)
     folded_at = models.DateTimeField(default=timezone.now)
-    sealed_at = models.DateTimeField(null=True, help_text="When its raw events left the database; null: it can be folded from them.")
+    sealed_at = models.DateTimeField(
+        null=True, help_text="When its raw events left the database; null: it can be folded from them."
+    )
 
-    objects = CallQuerySet.as_manager()
+    objects = CallQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("service record")
@@ -231,7 +237,7 @@ class CallPart(AccountOwned):
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="%(class)ss", verbose_name=_("service record"))
     seq = models.PositiveSmallIntegerField()
 
-    objects = OfVisibleCalls.as_manager()
+    objects = OfVisibleCalls.as_manager()  # type: ignore[misc]
 
     class Meta:
         abstract = True
@@ -243,10 +249,16 @@ class CallLeg(CallPart):
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="legs", verbose_name=_("service record"))
     kind = models.CharField(_("party"), max_length=10, choices=LegKind)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="legs", verbose_name=_("agent"))
-    agent_reference = models.CharField(max_length=255, blank=True, help_text="What the platform called an agent the portal does not know; empty once matched.")
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    agent_reference = models.CharField(
+        max_length=255, blank=True, help_text="What the platform called an agent the portal does not know; empty once matched."
+    )
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group")
+    )
     skill_group_reference = models.CharField(max_length=60, blank=True)
-    queue_seq = models.PositiveSmallIntegerField(null=True, help_text="The queue entry it answered or was offered for; null: offered directly.")
+    queue_seq = models.PositiveSmallIntegerField(
+        null=True, help_text="The queue entry it answered or was offered for; null: offered directly."
+    )
     terminal = models.CharField(_("terminal"), max_length=20, blank=True)
     number = models.CharField(_("external number"), max_length=NUMBER_LENGTH, blank=True)
     provider = models.CharField(_("telecom provider"), max_length=60, blank=True)
@@ -257,7 +269,9 @@ class CallLeg(CallPart):
     holds = models.JSONField(default=list, help_text="Stretches on hold as [from, to] in ISO time.")
     hold_seconds = models.FloatField(_("hold"), default=0)
     result = models.CharField(_("result"), max_length=16, choices=LegResult, blank=True)
-    transfer_kind = models.CharField(_("transferred"), max_length=10, blank=True, help_text="blind or attended, if this party passed the call on.")
+    transfer_kind = models.CharField(
+        _("transferred"), max_length=10, blank=True, help_text="blind or attended, if this party passed the call on."
+    )
     transfer_to = models.CharField(_("transferred to"), max_length=255, blank=True)
 
     class Meta:
@@ -278,8 +292,12 @@ class QueueEntry(CallPart):
     """One entry of a call into a skill group's queue."""
 
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="queue_entries", verbose_name=_("service record"))
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
-    skill_group_reference = models.CharField(max_length=60, blank=True, help_text="What the platform called a group the portal does not know; empty once matched.")
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group")
+    )
+    skill_group_reference = models.CharField(
+        max_length=60, blank=True, help_text="What the platform called a group the portal does not know; empty once matched."
+    )
     cause = models.CharField(_("cause"), max_length=10, choices=EntryCause)
     priority = models.SmallIntegerField(_("priority"), null=True)
     entered_at = models.DateTimeField(_("entered"))
@@ -345,7 +363,7 @@ class CallAudio(AccountOwned):
     n_bytes = models.PositiveBigIntegerField(_("size"), default=0)
     sha256 = models.CharField(max_length=64, blank=True)
 
-    objects = OfVisibleCalls.as_manager()
+    objects = OfVisibleCalls.as_manager()  # type: ignore[misc]
 
     class Meta:
         abstract = True
@@ -364,7 +382,9 @@ class Recording(CallAudio):
 
 
 class Voicemail(CallAudio):
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group"))
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group")
+    )
     heard_by = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("heard by"))
     heard_at = models.DateTimeField(_("heard"), null=True)
 

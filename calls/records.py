@@ -83,7 +83,8 @@ class _Names:
         groups: set[str] = set()
         for facts in folded:
             agents.update(leg.party for leg in facts.agent_legs)
-            groups.update(part.skill_group for part in (*facts.legs, *facts.entries, *facts.voicemails) if part.skill_group)
+            for parts in (facts.legs, facts.entries, facts.voicemails):
+                groups.update(part.skill_group for part in parts if part.skill_group)
         self.agents = find_agents(account=account, references=agents) if agents else {}
         self.groups = find_skill_groups(account=account, names=groups) if groups else {}
         self.unknown = {(UnknownName.Kind.AGENT.value, name) for name in agents - self.agents.keys()}

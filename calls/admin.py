@@ -65,6 +65,16 @@ class GrowingList(ChangeList):
         self.full_result_count = self.result_count
 
 
+class EventList(GrowingList):
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.filter_params)
+
+    @property
+    def has_rows(self) -> bool:
+        return bool(self.root_queryset.exists())
+
+
 class CallList(GrowingList):
     """The list with its period choices, which its page shows as links."""
 
@@ -274,6 +284,9 @@ class CallEventAdmin(GrowingAdmin):
     search_fields = ("event_id",)
     search_help_text = _("Whole call ID or event id")
     actions = ("fold_again",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return EventList
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return (

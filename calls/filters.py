@@ -206,15 +206,28 @@ class ServiceNumberFilter(_Choice):
 
 
 class EventStateFilter(_Choice):
+    """Without a choice, what is not settled: no index orders the events of all states, and these are the ones to look at.
+
+    A search looks at all of them.
+    """
+
     title = _("state")
     parameter_name = "state"
+    all_option = None
+    unsettled = (EventState.PENDING, EventState.UNMATCHED, EventState.DEAD)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(EventState.choices)
+        self.searching = bool(request.GET.get("q", "").strip())
+        return [("unsettled", _("Waiting or failed")), *EventState.choices, ("all", _("All"))][: None if self.searching else -1]
+
+    def value(self) -> str:
+        return super().value() or ("all" if self.searching else "unsettled")
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.checked()
-        return queryset.filter(state=value) if value else queryset
+        if value == "all":
+            return queryset
+        return queryset.filter(state__in=self.unsettled) if value == "unsettled" else queryset.filter(state=value)
 
 
 class EventTypeFilter(_Choice):

@@ -102,7 +102,7 @@ def _seal(key: bytes, plain: bytes, associated: bytes) -> bytes:
 def _open(key: bytes, stored: bytes, associated: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], associated)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # a value cut short has no whole nonce
         raise DecryptionError("a stored value does not open with its account's key") from error
 
 

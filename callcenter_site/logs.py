@@ -63,6 +63,7 @@ def logging_settings(level: str, *, for_people: bool) -> dict[str, Any]:
             "django": {"handlers": [], "propagate": True},
             "django.request": {"level": "CRITICAL"},  # the request's own line below says it, with its id
             "celery": {"level": "WARNING"},
+            "celery.app.trace": {"level": "CRITICAL"},  # a failed task has its own line, with its id
             "kombu": {"level": "ERROR"},
             "axes": {"level": "WARNING"},
             "uvicorn": {"level": "WARNING"},

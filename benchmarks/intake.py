@@ -2,9 +2,9 @@
 
 Posts a believable month of events in batches over HTTP to the production server (uvicorn), folded meanwhile by a
 Celery worker, and takes the time from the first post until every event is in its record. Then copies the very rows
-this made (events, records, legs, queue entries, IVR steps, recordings, voicemail, statuses) with plain multi-row INSERTs of the same batch size
-into tables of the same shape. Prints events per second of both, their ratio and the peak memory of server and worker.
-Exits with 1 below the limit.
+this made (events, records, legs, queue entries, IVR steps, recordings, voicemail, statuses) with plain multi-row
+INSERTs of the same batch size into tables of the same shape. Prints events per second of both, their ratio and the
+peak memory of server and worker. Exits with 1 below the limit.
 
     python -m tests.services python benchmarks/intake.py [--calls 10000] [--clients 2]
 """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retention.policy import cutoff, end_of_day, is_expired, last_day_kept, local_day, months_later
 from configuration.models import Account
+from retention.policy import cutoff, end_of_day, is_expired, last_day_kept, local_day, months_later
 
 DAY = dt.timedelta(days=1)
 

@@ -52,7 +52,9 @@ class AgentForm(AccountForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "new_password" in self.fields:
+        if self.instance.pk is not None and self.instance.pk == self.asker.pk:
+            del self.fields["new_password"]  # one's own is changed where the old one is asked for
+        else:
             adding = self.instance._state.adding
             self.fields["new_password"].required = adding
             self.fields["new_password"].help_text = (
@@ -310,14 +312,14 @@ class OpenAccountForm(AccountSettingsForm):
             return
         people = ("administrator_name", "administrator_email", "password")
         try:
-            self.administrator = open_account(**{name: self.cleaned_data[name] for name in (*self.Meta.fields, *people)})
+            administrator = open_account(**{name: self.cleaned_data[name] for name in (*self.Meta.fields, *people)})
         except ValidationError as error:
             self.add_error(None, error)
+        else:
+            self.instance = administrator.account
 
-    def save(self, commit: bool = True) -> Account:
-        if self.administrator.account is None:
-            raise RuntimeError("open_account gives every administrator an account")
-        return self.administrator.account
+    def save(self, commit: bool = True) -> Any:
+        return self.instance
 
     def save_m2m(self) -> None:
         """There is nothing of the kind."""

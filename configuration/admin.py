@@ -203,7 +203,9 @@ class ApiKeyForm(AccountForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "scopes" in self.fields:
+        if not self.instance._state.adding:
+            del self.fields["scopes"]
+        else:
             self.fields["scopes"].widget.withheld = frozenset(
                 scope for scope in ApiKey.Scope.values if not may_give_scope(self.asker, scope)
             )

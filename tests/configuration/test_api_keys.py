@@ -146,6 +146,13 @@ class TestKeyPage:
         found = find_api_key(text, at=timezone.now())
         assert (found.name, found.scopes) == ("Renamed", [ApiKey.Scope.EVENTS_WRITE])
 
+    def test_the_page_of_a_made_key_saves_what_it_shows(self, client, boss):
+        key, _text = create_api_key(account=boss.account, name="PBX", scopes=[ApiKey.Scope.EVENTS_WRITE])
+        form = {"name": "Renamed", "expires_at_0": "2099-01-01", "expires_at_1": "00:00"}
+        assert client.post(reverse("admin:configuration_apikey_change", args=[key.pk]), form).status_code == 302
+        key.refresh_from_db()
+        assert (key.name, key.expires_at.year) == ("Renamed", 2098)  # midnight of the account's own time zone
+
     def test_revoking_reaches_the_accounts_own_keys_only(self, client, boss):
         mine, _ = create_api_key(account=boss.account, name="mine", scopes=[])
         theirs, _ = create_api_key(account=AccountFactory(), name="theirs", scopes=[])

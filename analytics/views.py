@@ -22,7 +22,7 @@ from analytics.reports import Figures, Filters, Period, Step
 from analytics.wording import change, shown
 from calls.models import CallEvent, Direction
 from configuration.access import SEE_FIGURES
-from configuration.models import Role, ServiceNumber
+from configuration.models import Account, Role, ServiceNumber
 
 CALL_TILES = (
     "calls",
@@ -46,6 +46,8 @@ QUEUE_TILES = (
 )
 """Shown instead where calls cannot be counted: for one skill group, and to people who see only their own."""
 GROUP_COLUMNS = ("offered", "queue_answered", "service_level", "average_wait", "longest_wait", "abandonment_rate", "aht")
+LIMITED = frozenset({"service_level", "abandonment_rate"})
+"""Tiles whose formula depends on seconds that an account or a group sets."""
 RECORDS_BEHIND: dict[str, dict[str, str]] = {
     "answered": {"answered": "yes"},
     "connection_rate": {"answered": "yes"},
@@ -76,6 +78,7 @@ class Tile:
     mood: str
     before: str
     link: str
+    note: str
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -98,7 +101,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     before = period.before(at=at)
     figures_before = reports.summary(period=before, **scope)
     by_calls = reports.applies(Source.CALLS, **scope)
-    groups = {group.pk: group for group in SkillGroup.objects.visible_to(user).only("pk", "name").order_by("name")}
+    groups = {
+        group.pk: group
+        for group in SkillGroup.objects.visible_to(user)
+        .only("pk", "name", "service_level_seconds", "short_abandon_seconds")
+        .order_by("name")
+    }
     numbers = list(ServiceNumber.objects.visible_to(user).only("pk", "number", "label"))
     context = {
         **admin.site.each_context(request),
@@ -128,7 +136,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "live_tiles": LIVE_TILES,
         "activities": live.ACTIVITIES.items(),
         "tiles": [
-            _tile(METRICS[name], figures, figures_before, _records(user, period, filters, numbers, RECORDS_BEHIND.get(name, {})))
+            _tile(
+                METRICS[name],
+                figures,
+                figures_before,
+                link=_records(user, period, filters, numbers, RECORDS_BEHIND.get(name, {})),
+                note=_limits_in_force(user.account, filters.skill_group) if name in LIMITED else "",
+            )
             for name in (CALL_TILES if by_calls else QUEUE_TILES)
         ],
         "by_calls": by_calls,
@@ -167,9 +181,22 @@ def _read(query: dict[str, str], user: Any, at: dt.datetime) -> tuple[Period, Fi
     return period, filters, step, errors
 
 
-def _tile(metric: Metric, now: Figures, before: Figures, link: str) -> Tile:
+def _tile(metric: Metric, now: Figures, before: Figures, *, link: str, note: str) -> Tile:
     text, mood = change(metric, now[metric.name], before[metric.name])
-    return Tile(metric, shown(metric.unit, now[metric.name]), text, mood, shown(metric.unit, before[metric.name]), link)
+    return Tile(metric, shown(metric.unit, now[metric.name]), text, mood, shown(metric.unit, before[metric.name]), link, note)
+
+
+def _limits_in_force(account: Account, group: SkillGroup | None) -> str:
+    """The seconds that stand in the formulas. Where no group is chosen, groups with limits of their own differ."""
+    target, short = account.service_level_seconds, account.short_abandon_seconds
+    if group is not None:
+        target = target if group.service_level_seconds is None else group.service_level_seconds
+        short = short if group.short_abandon_seconds is None else group.short_abandon_seconds
+        return _("Target: %(target)s s. Short: up to %(short)s s.") % {"target": target, "short": short}
+    return _("Target: %(target)s s. Short: up to %(short)s s. Groups with limits of their own follow theirs.") % {
+        "target": target,
+        "short": short,
+    }
 
 
 def _records(user: Any, period: Period, filters: Filters, numbers: list[Any], narrowed: dict[str, str]) -> str:

@@ -88,7 +88,15 @@ def test_it_shows_the_figures_of_today(client, account, busy_day):
     assert (calls.change, calls.before) == ("+200 %", "1")
     assert "up to 12:15" in answer.text
     assert "answered in target ÷ (answered + abandoned − short)" in answer.text
+    assert "Target: 20 s. Short: up to 5 s. Groups with limits of their own follow theirs." in answer.text
     assert "Counted up to" in answer.text
+
+
+def test_the_limits_of_the_chosen_group_stand_with_the_formula(client, account, busy_day):
+    busy_day.service_level_seconds = 45
+    busy_day.save()
+    signed_in(client, account)
+    assert "Target: 45 s. Short: up to 5 s.<" in client.get(URL, {"skill_group": busy_day.pk}).text
 
 
 def test_tiles_lead_to_the_records_behind_them_with_the_same_filters(client, account, busy_day):

@@ -362,7 +362,7 @@ def _leg_row(leg: Any, whole: bool) -> dict[str, Any]:
         "wrap_up_seconds": (leg.wrap_up_ended_at - ended).total_seconds()
         if leg.wrap_up_ended_at and ended and answered
         else None,
-        "transfer_to": masking.shown_text(leg.transfer_to, whole=whole),
+        "transfer_to": str(leg.transfer_agent) if leg.transfer_agent else masking.shown_text(leg.transfer_to, whole=whole),
     }
 
 

@@ -144,7 +144,9 @@ _PARTS: dict[str, Any] = {
             "hold_seconds": 30.0,
             "result": "answered",
             "transfer_kind": "",
+            "transfer_agent": None,
             "transfer_to": "",
+            "transferred_at": None,
         }
     ],
     "queue_entries": [

@@ -43,7 +43,7 @@ KEPT = (
         "calls.CallLeg",
         Lifetime.CALL_DATA,
         clock="call__ended_on",
-        people=("agent", "agent_reference", "number", "transfer_to"),
+        people=("agent", "agent_reference", "number", "transfer_to", "transfer_agent"),
     ),
     Kept("calls.QueueEntry", Lifetime.CALL_DATA, clock="call__ended_on"),
     Kept("calls.IvrStep", Lifetime.CALL_DATA, clock="call__ended_on", people=("input",)),

@@ -338,7 +338,7 @@ def _fold_pass(at: dt.datetime, limit: int) -> int:
                 if row.type not in AGENT_TYPES:
                     calls[bytes(row.call_key)].append(row.id)
             if status_ids:
-                _fold_statuses(account, status_ids)
+                _fold_statuses(account, status_ids, at)
             if calls:
                 _fold_calls(account, calls, at)
     return len(claimed)
@@ -387,7 +387,7 @@ def _facts(stored: Call | None, events: list[lifecycle.Event]) -> lifecycle.Call
     return lifecycle.fold(events)
 
 
-def _fold_statuses(account: Account, event_ids: list[int]) -> None:
+def _fold_statuses(account: Account, event_ids: list[int], at: dt.datetime) -> None:
     events = list(CallEvent.objects.filter(pk__in=event_ids))
     agents = find_agents(account=account, references={event.data["agent"] for event in events})
     record_status_changes(
@@ -404,6 +404,7 @@ def _fold_statuses(account: Account, event_ids: list[int]) -> None:
             for event in events
             if event.data["agent"] in agents
         ],
+        at=at,
     )
     known = [event.pk for event in events if event.data["agent"] in agents]
     unknown = [event for event in events if event.data["agent"] not in agents]
@@ -522,6 +523,8 @@ def _match(account: Account, agents: dict[str, int], groups: dict[str, int], at:
         matching = legs.filter(agent=None, agent_reference=name)
         call_ids.update(matching.values_list("call_id", flat=True))
         matching.update(agent_id=agent_id, agent_reference="")
+        passed_on = legs.filter(transfer_agent=None, transfer_to=name).exclude(transfer_kind="")
+        passed_on.update(transfer_agent_id=agent_id, transfer_to="")
     for name, group_id in groups.items():
         for rows in (legs, entries):
             matching = rows.filter(skill_group=None, skill_group_reference=name)

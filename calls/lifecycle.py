@@ -52,6 +52,7 @@ class LegFacts:
     result: str = ""
     transfer_kind: str = ""
     transfer_to: str = ""
+    transfers_to_agent: bool = False
     transferred_at: dt.datetime | None = None
 
     @property
@@ -212,7 +213,8 @@ class CallFacts:
 
     @property
     def talk_seconds(self) -> float:
-        return round(sum(leg.connected_seconds for leg in self.answered_legs) - self.hold_seconds, 3)
+        ended = [leg for leg in self.answered_legs if leg.ended_at is not None]
+        return round(sum(leg.connected_seconds - leg.hold_seconds for leg in ended), 3)
 
     @property
     def wrap_up_seconds(self) -> float:
@@ -411,9 +413,10 @@ def _resumed(facts: CallFacts, event: Event) -> None:
 def _transferred(facts: CallFacts, event: Event) -> None:
     data = event.data
     facts.n_transfers += 1
-    leg = _talking_leg(facts, data["from"])
+    leg = _talking_leg(facts, data.get("from") or "")
     if leg is not None:
         leg.transfer_kind, leg.transferred_at = data["kind"], event.at
+        leg.transfers_to_agent = bool(data.get("to_agent"))
         leg.transfer_to = data.get("to_agent") or data.get("to_skill_group") or data.get("to_number") or ""
         if data["kind"] == "blind":
             leg.end(event.at)

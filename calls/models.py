@@ -272,7 +272,13 @@ class CallLeg(CallPart):
     transfer_kind = models.CharField(
         _("transferred"), max_length=10, blank=True, help_text="blind or attended, if this party passed the call on."
     )
-    transfer_to = models.CharField(_("transferred to"), max_length=255, blank=True)
+    transfer_to = models.CharField(
+        _("transferred to"), max_length=255, blank=True, help_text="Skill group, number, or an agent the portal does not know."
+    )
+    transfer_agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("transferred to agent")
+    )
+    transferred_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("leg")

@@ -13,6 +13,7 @@ from configuration.scoping import AccountQuerySet, Actor
 
 PARTS = (
     "legs__agent",
+    "legs__transfer_agent",
     "legs__skill_group",
     "queue_entries__skill_group",
     "ivr_steps",

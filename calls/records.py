@@ -83,6 +83,7 @@ class _Names:
         groups: set[str] = set()
         for facts in folded:
             agents.update(leg.party for leg in facts.agent_legs)
+            agents.update(leg.transfer_to for leg in facts.legs if leg.transfers_to_agent)
             for parts in (facts.legs, facts.entries, facts.voicemails):
                 groups.update(part.skill_group for part in parts if part.skill_group)
         self.agents = find_agents(account=account, references=agents) if agents else {}
@@ -227,6 +228,7 @@ def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> Call
     is_agent = leg.kind == LegKind.AGENT
     agent_id = names.agents.get(leg.party) if is_agent else None
     group_id = names.groups.get(leg.skill_group)
+    target_id = names.agents.get(leg.transfer_to) if leg.transfers_to_agent else None
     return CallLeg(
         account=account,
         call=call,
@@ -248,7 +250,9 @@ def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> Call
         hold_seconds=leg.hold_seconds,
         result=leg.result,
         transfer_kind=leg.transfer_kind,
-        transfer_to=leg.transfer_to,
+        transfer_to="" if target_id else leg.transfer_to,
+        transfer_agent_id=target_id,
+        transferred_at=leg.transferred_at,
     )
 
 

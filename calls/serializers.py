@@ -28,7 +28,10 @@ class CallLegSerializer(_PartSerializer):
         child=serializers.ListField(child=serializers.DateTimeField(allow_null=True), min_length=2, max_length=2),
         help_text="Stretches on hold as [from, to]; the last one may have no end yet.",
     )
-    transfer_to = serializers.SerializerMethodField(help_text="Whom this party passed the call on to.")
+    transfer_agent = serializers.CharField(source="transfer_agent.staff_id", default=None, allow_null=True, help_text=_STAFF_ID)
+    transfer_to = serializers.SerializerMethodField(
+        help_text="The skill group, number or unknown agent this party passed the call on to."
+    )
 
     class Meta:
         model = CallLeg
@@ -50,7 +53,9 @@ class CallLegSerializer(_PartSerializer):
             "hold_seconds",
             "result",
             "transfer_kind",
+            "transfer_agent",
             "transfer_to",
+            "transferred_at",
         ]
 
     def get_number(self, leg: CallLeg) -> str:

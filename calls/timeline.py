@@ -251,19 +251,10 @@ class _Drawing:
         return band.kind == "talk" and band.start == leg.answered_at
 
     def _transferred_at(self, leg: CallLeg) -> dt.datetime:
-        """A blind transfer ends the leg; an attended one is told by what it started."""
-        if leg.transfer_kind == "attended":
-            spoke_from = leg.answered_at or leg.offered_at
-            began = [other.offered_at for other in self.legs if other.seq > leg.seq] + [
-                entry.entered_at for entry in self.entries
-            ]
-            later: list[dt.datetime] = [moment for moment in began if spoke_from < moment <= (leg.ended_at or self.limit)]
-            if later:
-                return min(later)
-        return leg.ended_at or self.limit
+        return leg.transferred_at or leg.ended_at or self.limit
 
     def _transfer_text(self, leg: CallLeg) -> str:
-        target = self._target(leg.transfer_to)
+        target = self._target(leg)
         if leg.transfer_kind == "attended":
             return _("%(agent)s transferred the call to %(target)s after talking to them") % {
                 "agent": agent_name(leg),
@@ -271,11 +262,11 @@ class _Drawing:
             }
         return _("%(agent)s transferred the call to %(target)s") % {"agent": agent_name(leg), "target": target}
 
-    def _target(self, named: str) -> str:
-        for leg in self.legs:
-            if leg.agent is not None and named.casefold() in (leg.agent.staff_id.casefold(), leg.agent.email.casefold()):
-                return agent_name(leg)
-        if any(leg.number == named for leg in self.legs if leg.number):
+    def _target(self, leg: CallLeg) -> str:
+        if leg.transfer_agent is not None:
+            return str(leg.transfer_agent)
+        named = leg.transfer_to
+        if any(other.number == named for other in self.legs if other.number):
             return shown(named, whole=self.whole)
         return shown_text(named, whole=self.whole) or _("somebody")
 

@@ -121,8 +121,14 @@ TYPES: dict[str, tuple[Field, ...]] = {
     "call.held": _fields(_agent),
     "call.resumed": _fields(_agent),
     "call.transferred": _fields(
-        [("from", _REFERENCE), ("kind", _one_of("blind", "attended"))],
-        [("to_agent", _REFERENCE), ("to_skill_group", _GROUP), ("to_number", _NUMBER), ("provider", _text(60))],
+        [("kind", _one_of("blind", "attended"))],
+        [
+            ("from", _REFERENCE),
+            ("to_agent", _REFERENCE),
+            ("to_skill_group", _GROUP),
+            ("to_number", _NUMBER),
+            ("provider", _text(60)),
+        ],
     ),
     "call.leg_ended": _fields([], [("agent", _REFERENCE), ("number", _NUMBER), ("reason", _text(40))]),
     "call.wrap_up_ended": _fields(_agent),

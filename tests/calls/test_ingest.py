@@ -160,6 +160,16 @@ def test_folding_again_changes_nothing_and_leaves_ids_alone(account, people):
     assert (list(Call.objects.values("pk", "started_at")), list(CallLeg.objects.values())) == before
 
 
+def test_a_known_agent_is_stored_by_row_and_never_by_the_email_the_platform_used(account, people):
+    email = people["1002"].email
+    table = f"10:00:00 started\n10:00:20 answered agent={people['1001'].email}\n10:01:00 transferred from={people['1001'].email} to_agent={email}"
+    accept(account, table + f"\n10:01:05 answered agent={email}\n10:02:00 ended")
+    fold_all()
+    first, second = CallLeg.objects.order_by("seq")
+    assert (first.agent, first.transfer_agent, second.agent) == (people["1001"], people["1002"], people["1002"])
+    assert "@" not in first.transfer_to + first.agent_reference + second.agent_reference
+
+
 def test_every_slot_a_call_touches_is_marked(account, people):
     accept(account, "10:14:50 started\n10:14:55 queued skill_group=S\n10:15:05 answered agent=1001\n10:31:00 ended")
     fold_all()

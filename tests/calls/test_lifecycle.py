@@ -84,7 +84,7 @@ def test_an_answered_call_has_all_its_times():
             "10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 voicemail_left duration=12\n10:00:51 ended",
             Outcome.VOICEMAIL,
         ),
-        ("10:00:00 started\n10:00:05 transferred from=ivr to_number=+861088880000\n10:01:00 ended", Outcome.FORWARDED),
+        ("10:00:00 started\n10:00:05 transferred to_number=+861088880000\n10:01:00 ended", Outcome.FORWARDED),
         ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 ended party=system cause=lost_contact", Outcome.LOST_CONTACT),
         ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 ended party=system cause=error", Outcome.FAILED),
         ("10:00:00 started\n10:00:02 ringing agent=A\n10:00:20 ended", Outcome.ABANDONED_WHILE_RINGING),
@@ -206,6 +206,11 @@ def test_a_transfer_to_an_external_center_is_a_leg_with_number_and_provider():
     external = facts.legs[1]
     assert (external.kind, external.provider, external.connected_seconds) == ("external", "China Unicom", 240)
     assert (facts.outcome, facts.talk_seconds) == (Outcome.ANSWERED, 100)
+
+
+def test_an_open_call_on_hold_has_not_talked_less_than_nothing():
+    facts = record("10:00:00 started\n10:00:20 answered agent=A\n10:01:00 held agent=A\n10:02:00 resumed agent=A")
+    assert (facts.talk_seconds, facts.hold_seconds, facts.state) == (0, 60, CallState.TALKING)
 
 
 def test_overflow_closes_one_entry_and_opens_the_next_at_the_same_second():

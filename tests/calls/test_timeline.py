@@ -90,9 +90,11 @@ def test_a_transfer_is_an_arrow_to_the_lane_that_starts_next(rich_call):
     assert not arrow.points_up
 
 
-def test_an_attended_transfer_happens_when_the_other_party_is_called(account):
+def test_an_attended_transfer_stands_where_it_was_made(account):
     call = CallFactory(account=account, started_at=START, ended_at=at(100))
-    CallLegFactory(call=call, offered_at=START, ended_at=at(60), transfer_kind="attended", transfer_to="1002")
+    CallLegFactory(
+        call=call, offered_at=START, ended_at=at(60), transfer_kind="attended", transfer_to="1002", transferred_at=at(30)
+    )
     CallLegFactory(call=call, offered_at=at(30), answered_at=at(35), ended_at=at(100))
     assert drawn(call).transfers[0].at == at(30)
 

@@ -161,9 +161,17 @@ def test_folding_again_changes_nothing_and_leaves_ids_alone(account, people):
 
 
 def test_a_known_agent_is_stored_by_row_and_never_by_the_email_the_platform_used(account, people):
-    email = people["1002"].email
-    table = f"10:00:00 started\n10:00:20 answered agent={people['1001'].email}\n10:01:00 transferred from={people['1001'].email} to_agent={email}"
-    accept(account, table + f"\n10:01:05 answered agent={email}\n10:02:00 ended")
+    first, second = people["1001"].email, people["1002"].email
+    accept(
+        account,
+        f"""
+        10:00:00 started
+        10:00:20 answered agent={first}
+        10:01:00 transferred from={first} to_agent={second}
+        10:01:05 answered agent={second}
+        10:02:00 ended
+        """,
+    )
     fold_all()
     first, second = CallLeg.objects.order_by("seq")
     assert (first.agent, first.transfer_agent, second.agent) == (people["1001"], people["1002"], people["1002"])

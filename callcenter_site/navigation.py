@@ -42,7 +42,12 @@ NAVIGATION: list[dict[str, Any]] = [
         "title": _("Configuration"),
         "items": [
             _page(_("Account"), "apartment", "admin:configuration_account_changelist", "configuration.view_account"),
-            _page(_("Service numbers"), "dialpad", "admin:configuration_servicenumber_changelist", "configuration.view_servicenumber"),
+            _page(
+                _("Service numbers"),
+                "dialpad",
+                "admin:configuration_servicenumber_changelist",
+                "configuration.view_servicenumber",
+            ),
             _page(_("API keys"), "key", "admin:configuration_apikey_changelist", "configuration.view_apikey"),
         ],
     },
@@ -50,8 +55,14 @@ NAVIGATION: list[dict[str, Any]] = [
         "title": _("Operation"),
         "items": [
             _page(_("Events"), "inbox", "admin:calls_callevent_changelist", "calls.view_callevent"),
+            _page(_("Unknown names"), "person_search", "admin:calls_unknownname_changelist", "calls.view_unknownname"),
             _page(_("Purge runs"), "auto_delete", "admin:retention_purgerun_changelist", "retention.view_purgerun"),
-            _page(_("Timetable"), "schedule", "admin:django_celery_beat_periodictask_changelist", "django_celery_beat.view_periodictask"),
+            _page(
+                _("Timetable"),
+                "schedule",
+                "admin:django_celery_beat_periodictask_changelist",
+                "django_celery_beat.view_periodictask",
+            ),
         ],
     },
 ]

@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
@@ -20,7 +20,7 @@ from callcenter_site.admin import FactAdmin
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator
 from calls import filters, ingest, masking
-from calls.models import AudioState, Call, CallEvent, EventState, Outcome
+from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
 from calls.querysets import PARTS
 from calls.timeline import agent_name, draw, group_name
 from configuration.access import LISTEN
@@ -376,3 +376,23 @@ def _exact(moment: Any) -> str:
 
 def _as_text(data: Any) -> str:
     return format_html('<pre class="event-data">{}</pre>', json.dumps(data, ensure_ascii=False, indent=2))
+
+
+@admin.register(UnknownName)
+class UnknownNameAdmin(GrowingAdmin):
+    """Names in events that fit nobody. They are matched by themselves once an agent or group fits."""
+
+    list_display = ("name", "show_kind", "show_advice", "first_seen_at")
+    list_filter = ("kind",)
+    search_fields = ("=name",)
+    actions = None
+
+    @display(description=_("kind"), label={"agent": "info", "skill_group": "warning"})
+    def show_kind(self, name: UnknownName) -> tuple[str, str]:
+        return name.kind, name.get_kind_display()
+
+    @display(description=_("what to do"))
+    def show_advice(self, name: UnknownName) -> str:
+        if name.kind == UnknownName.Kind.AGENT:
+            return gettext("Add an agent with this staff ID or email; their calls are matched within five minutes.")
+        return gettext("Add a skill group of exactly this name, or rename one; its calls are matched within five minutes.")

@@ -45,7 +45,7 @@ _SUPERVISOR = _INSPECTOR | {
 }
 _ADMINISTRATOR = (
     _SUPERVISOR
-    | {"calls.redrive_callevent", "retention.view_purgerun"}
+    | {"calls.redrive_callevent", "calls.view_unknownname", "retention.view_purgerun"}
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of("agents", "skillgroup")
     | _all_of("agents", "skillgroupmember")
@@ -146,6 +146,7 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
         [
             _right(_("See incoming events"), "calls.view_callevent"),
             _right(_("Fold failed events again"), "calls.view_callevent", "calls.redrive_callevent"),
+            _right(_("See names in events that fit nobody"), "calls.view_unknownname"),
             _right(_("See purge runs"), "retention.view_purgerun"),
         ],
     ),

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from agents.models import SkillGroup
 from analytics import live, reports
@@ -274,7 +274,8 @@ def _is_empty(user: Any, figures: Figures) -> bool:
 
 
 def _period_text(period: Period) -> str:
-    first, last = formats.date_format(period.first, "j M Y"), formats.date_format(period.last, "j M Y")
+    pattern = pgettext("date pattern", "j M Y")
+    first, last = formats.date_format(period.first, pattern), formats.date_format(period.last, pattern)
     return first if period.first == period.last else f"{first} – {last}"
 
 

@@ -3,10 +3,13 @@
 import datetime as dt
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from agents.models import Status
 from agents.presence import change_status
 from analytics import live
+from calls.models import Call
 from configuration.models import Role
 from tests.analytics.events import Story, post
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
@@ -106,3 +109,29 @@ def test_it_asks_a_fixed_number_of_questions(account, center, django_assert_max_
     post(account, [item for story in stories for item in story.items], at=NOW)
     with django_assert_max_num_queries(5):
         live.now(actor=boss, at=NOW)
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="reads SQLite's plans")
+@pytest.mark.parametrize("kind", [Role.Kind.ADMINISTRATOR, Role.Kind.SUPERVISOR])
+def test_no_question_walks_all_calls_of_the_account(account, center, kind):
+    """A table of calls may be entered by an id or by an index beyond the account, never by the account alone."""
+    actor = AgentFactory(account=account, kind=kind)
+    MemberFactory(skill_group=center, agent=actor)
+    with CaptureQueriesContext(connection) as asked:
+        live.now(actor=actor, at=NOW)
+    for query in [query["sql"] for query in asked if 'FROM "calls_' in query["sql"]]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+            plan = [row[3] for row in cursor.fetchall()]
+        assert not [step for step in plan if step.startswith("SCAN calls_") or step.endswith("(account_id=?)")], (query, plan)
+
+
+@pytest.mark.parametrize("scope", Role.DataScope.values)
+def test_what_counts_is_what_the_list_of_records_would_show(account, center, scope):
+    role = Role.objects.create(account=account, name="Scoped", permissions=[], data_scope=scope)
+    actor = AgentFactory(account=account, role=role)
+    MemberFactory(skill_group=center, agent=actor)
+    story = Story(account, NOW - dt.timedelta(seconds=30), "own").queued(0, "T").answered(5, actor.staff_id)
+    post(account, story.items, at=NOW)
+    open_calls = live._read_open(account.pk)
+    assert live._visible(actor, open_calls) == set(Call.objects.visible_to(actor).open().values_list("pk", flat=True))

@@ -29,7 +29,7 @@
     };
     const fail = () => {
       board.classList.add("is-stale");
-      stale.textContent = `${board.dataset.staleText} ${current.toLocaleTimeString()}`;
+      stale.textContent = `${board.dataset.staleText} ${current.toLocaleTimeString(document.documentElement.lang || [])}`;
       pause = Math.min(pause * 1.5, SLOWEST);
     };
     let answeredOnce = false;

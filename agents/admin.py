@@ -1,8 +1,8 @@
 """Pages about people: agents and administrators, skill groups, and what everybody's status was."""
 
-import datetime as dt
 from typing import Any
 
+import cron_descriptor
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.password_validation import validate_password
@@ -11,8 +11,8 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
@@ -30,6 +30,8 @@ from callcenter_site.admin import (
     ScopedDropdownFilter,
     ScopedRelatedFilter,
 )
+from callcenter_site.durations import clock
+from callcenter_site.schedule import TITLES
 from configuration.access import may_give_role
 from configuration.admin import AccountAdmin, AccountSettingsForm
 from configuration.encryption import EncryptedTextField
@@ -285,7 +287,7 @@ class StatusChangeAdmin(FactAdmin):
     @display(description=_("length"))
     def show_length(self, obj: StatusChange) -> str:
         until = obj.ended_at or timezone.now()
-        return str(dt.timedelta(seconds=round((until - obj.started_at).total_seconds())))
+        return clock((until - obj.started_at).total_seconds())
 
 
 class OpenAccountForm(AccountSettingsForm):
@@ -386,11 +388,11 @@ class PeriodicTaskAdmin(OperatorAdmin):
 
     @display(description=_("job"), ordering="name")
     def show_name(self, obj: PeriodicTask) -> str:
-        return str(obj.name).replace("_", " ")
+        return str(TITLES.get(obj.name, obj.name))
 
     @display(description=_("runs"))
     def show_times(self, obj: PeriodicTask) -> str:
-        return str(obj.crontab.human_readable if obj.crontab else obj.interval)
+        return in_words(obj.crontab) if obj.crontab else str(obj.interval)
 
 
 @admin.register(IntervalSchedule)
@@ -401,5 +403,22 @@ class IntervalScheduleAdmin(OperatorAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(OperatorAdmin):
-    list_display = ["__str__", "human_readable"]
+    list_display = ["__str__", "show_times"]
     fields = ["minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone"]
+
+    @display(description=_("runs"))
+    def show_times(self, obj: CrontabSchedule) -> str:
+        return in_words(obj)
+
+
+def in_words(times: CrontabSchedule) -> str:
+    """The times of a job in the reader's language; the library's own words follow the language of the machine."""
+    options = cron_descriptor.Options()
+    options.locale_code = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
+    options.use_24hour_time_format = True
+    pattern = f"{times.minute} {times.hour} {times.day_of_month} {times.month_of_year} {times.day_of_week}"
+    try:
+        said = cron_descriptor.get_description(pattern, options)
+    except (cron_descriptor.FormatException, cron_descriptor.MissingFieldException, cron_descriptor.WrongArgumentException):
+        said = pattern
+    return f"{said} ({times.timezone})"

@@ -1,6 +1,8 @@
 """The timetable: what runs by itself, and when. Times are UTC."""
 
 from celery.schedules import crontab, schedule
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 TIMETABLE = {
     # Events that arrived are folded at once; this finds those whose nudge was lost, and those to be tried again.
@@ -16,3 +18,13 @@ TIMETABLE = {
     # What has had its time is deleted, each account by its own calendar.
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
 }
+
+TITLES: dict[str, Promise] = {
+    "fold_events": _("Fold events"),
+    "fill_intervals": _("Fill intervals"),
+    "close_silent_calls": _("Close silent calls"),
+    "match_references": _("Match names in events"),
+    "recount_intervals": _("Count the last days again"),
+    "purge_expired": _("Purge what has expired"),
+}
+"""What the jobs are called on the timetable's page."""

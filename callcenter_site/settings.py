@@ -197,6 +197,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "configuration.scoping.AccountMiddleware",
+    "callcenter_site.languages.EnglishApi",
     "callcenter_site.audit.AuditMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -23,6 +23,7 @@ from calls import filters, ingest, masking
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
 from calls.querysets import PARTS
 from calls.timeline import agent_name, draw, group_name
+from calls.wording import why_not_folded
 from configuration.access import LISTEN
 from configuration.models import ServiceNumber
 
@@ -276,7 +277,7 @@ class CallAdmin(GrowingAdmin):
 
 @admin.register(CallEvent)
 class CallEventAdmin(GrowingAdmin):
-    list_display = ("received", "type", "shown_subject", "happened", "shown_state", "attempts", "error")
+    list_display = ("received", "type", "shown_subject", "happened", "shown_state", "attempts", "reason")
     list_display_links = ("received",)
     list_filter = (filters.EventStateFilter, filters.EventTypeFilter)
     sortable_by = ("received",)
@@ -291,7 +292,7 @@ class CallEventAdmin(GrowingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return (
             (None, {"fields": ("type", "shown_subject", "event_id", "source", "sequence", "happened", "received")}),
-            (_("Processing"), {"fields": ("state_in_words", "attempts", "due", "error")}),
+            (_("Processing"), {"fields": ("state_in_words", "attempts", "due", "reason")}),
             (_("Content"), {"fields": ("content" if masking.sees_numbers(request.user) else "masked_content",)}),
         )
 
@@ -322,6 +323,10 @@ class CallEventAdmin(GrowingAdmin):
     @display(description=_("state"), label=EVENT_LABELS)
     def shown_state(self, event: CallEvent) -> tuple[str, Any]:
         return event.state, event.get_state_display()
+
+    @display(description=_("reason"))
+    def reason(self, event: CallEvent) -> str:
+        return why_not_folded(event.error) or "–"
 
     @display(description=_("state"))
     def state_in_words(self, event: CallEvent) -> str:

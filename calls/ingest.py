@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils.translation import gettext_noop
 
 from agents.matching import find_agents, find_skill_groups
 from agents.presence import StatusFact, record_status_changes
@@ -38,6 +39,12 @@ EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 MAX_ATTEMPTS = 8
 WRITE_ATTEMPTS = 6
 DEADLOCKS = {1205, 1213}  # lock wait timeout, deadlock: the whole transaction may run again
+
+NO_SUCH_AGENT = gettext_noop("no agent has this staff ID or email")
+FOLD_FAILED = gettext_noop("%(error)s while folding")
+TOO_LATE = gettext_noop("the call's other events have left the database after a week; send the whole call again")
+REASONS = (NO_SUCH_AGENT, FOLD_FAILED, TOO_LATE)
+"""Why an event is in no record, as it is kept with the event."""
 
 Answer = dict[str, Any]
 Result = TypeVar("Result")
@@ -366,11 +373,11 @@ def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime
         try:
             facts = _facts(stored.get(key), events[key])
         except Exception as error:  # one poisoned call must not keep its neighbours waiting
-            _put_off(event_ids, at, f"{type(error).__name__} while folding")
+            _put_off(event_ids, at, FOLD_FAILED % {"error": type(error).__name__})
             log.exception("fold failed for events %s", event_ids[:5])
             continue
         if facts is None:
-            _put_off(event_ids, at, "the call's other events have left the database after a week; send the whole call again")
+            _put_off(event_ids, at, TOO_LATE)
         else:
             folded[key] = facts
             done.extend(event_ids)
@@ -410,9 +417,7 @@ def _fold_statuses(account: Account, event_ids: list[int], at: dt.datetime) -> N
     unknown = [event for event in events if event.data["agent"] not in agents]
     CallEvent.objects.filter(pk__in=known).update(state=EventState.FOLDED, error="")
     if unknown:
-        CallEvent.objects.filter(pk__in=[event.pk for event in unknown]).update(
-            state=EventState.UNMATCHED, error="no agent has this staff ID or email"
-        )
+        CallEvent.objects.filter(pk__in=[event.pk for event in unknown]).update(state=EventState.UNMATCHED, error=NO_SUCH_AGENT)
         records.note_unknown_names(account, {(UnknownName.Kind.AGENT, event.data["agent"]) for event in unknown})
 
 

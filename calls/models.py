@@ -125,7 +125,7 @@ class CallEvent(AccountOwned):
     event_id = models.CharField(_("event id"), max_length=255)
     type = models.CharField(_("type"), max_length=60)
     subject = models.CharField(_("subject"), max_length=255)
-    sequence = models.CharField(max_length=40, blank=True)
+    sequence = models.CharField(_("sequence"), max_length=40, blank=True)
     occurred_at = models.DateTimeField(_("happened"))
     received_at = models.DateTimeField(_("received"), default=timezone.now)
     data = models.JSONField(_("data"), default=dict)

@@ -16,6 +16,7 @@ from django.utils.translation import pgettext
 from callcenter_site.durations import spoken
 from calls.masking import customer_number, shown, shown_text
 from calls.models import Call, CallLeg, Direction, EntryOutcome, IvrStep, LegKind, LegResult, Party, QueueEntry
+from calls.wording import departure, terminal
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _MOST_TICKS = 8
@@ -356,7 +357,7 @@ class _Drawing:
             return
         name = {"agent": agent_name(leg)}
         if leg.answered_at != leg.offered_at:
-            yield Moment(leg.offered_at, "ring", _("Rang at %(agent)s") % name, leg.terminal)
+            yield Moment(leg.offered_at, "ring", _("Rang at %(agent)s") % name, terminal(leg.terminal))
         if leg.answered_at is None:
             if leg.ended_at is not None:
                 rang = _("rang %(time)s") % {"time": spoken((leg.ended_at - leg.offered_at).total_seconds())}
@@ -396,22 +397,8 @@ def _left_queue(entry: QueueEntry) -> str:
     if entry.outcome == EntryOutcome.ABANDONED:
         return _("the caller gave up")
     if entry.reason:
-        return _reason(entry.reason)
+        return departure(entry.reason)
     return str(entry.get_outcome_display()) if entry.outcome else _("still waiting")
-
-
-def _reason(reason: str) -> str:
-    known = {
-        "timeout": _("waited too long"),
-        "overflow": _("passed on to another queue"),
-        "no_agents": _("no agent online"),
-        "closed": _("out of hours"),
-        "full": _("queue full"),
-        "voicemail": _("to voicemail"),
-        "callback": _("to be called back"),
-        "forwarded": _("to an external center"),
-    }
-    return known.get(reason, reason.replace("_", " "))
 
 
 def _offer_text(leg: CallLeg) -> str:

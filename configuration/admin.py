@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext_lazy
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelect2Widget
@@ -96,7 +96,9 @@ class AccountAdmin(PortalAdmin):
 
 
 class RoleForm(AccountForm):
-    permissions = forms.MultipleChoiceField(label=_("May"), required=False, widget=TickBoxes)
+    permissions = forms.MultipleChoiceField(
+        label=pgettext_lazy("what a role or key allows", "May"), required=False, widget=TickBoxes
+    )
 
     class Meta:
         model = Role
@@ -161,12 +163,12 @@ class RoleAdmin(PortalAdmin):
     def show_kind(self, obj: Role) -> tuple[str, Any]:
         return ("built-in", _("built-in")) if obj.is_built_in else ("custom", _("custom"))
 
-    @display(description=_("may"))
+    @display(description=pgettext_lazy("what a role or key allows", "may"))
     def show_rights(self, obj: Role) -> str:
         n = len(rights_in(obj.permissions))
         return ngettext("%d thing", "%d things", n) % n
 
-    @display(description=_("may"))
+    @display(description=pgettext_lazy("what a role or key allows", "may"))
     def show_permissions(self, obj: Role) -> SafeString:
         held = set(rights_in(obj.permissions))
         groups = [(title, [(one.key, one.label, one.key in held, True) for one in rights]) for title, rights in RIGHTS]
@@ -195,7 +197,9 @@ class ServiceNumberAdmin(PortalAdmin):
 
 
 class ApiKeyForm(AccountForm):
-    scopes = forms.MultipleChoiceField(label=_("May"), choices=[("", ApiKey.Scope.choices)], widget=TickBoxes)
+    scopes = forms.MultipleChoiceField(
+        label=pgettext_lazy("what a role or key allows", "May"), choices=[("", ApiKey.Scope.choices)], widget=TickBoxes
+    )
 
     class Meta:
         model = ApiKey
@@ -279,7 +283,7 @@ class ApiKeyAdmin(PortalAdmin):
     def show_prefix(self, obj: ApiKey) -> str:
         return f"{obj.prefix}…"
 
-    @display(description=_("may"))
+    @display(description=pgettext_lazy("what a role or key allows", "may"))
     def show_scopes(self, obj: ApiKey) -> str:
         names = dict(ApiKey.Scope.choices)
         return ", ".join(str(names.get(scope, scope)) for scope in obj.scopes)

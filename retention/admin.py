@@ -10,8 +10,10 @@ from unfold.decorators import display
 
 from callcenter_site.admin import FactAdmin
 from callcenter_site.durations import spoken
+from callcenter_site.kept_sentences import in_readers_language
 from retention.models import PurgeRun
 from retention.policy import KEPT_MONTHS, RAW_EVENT_AGE
+from retention.purge import ERRORS
 from retention.wording import in_words
 
 STATE_COLOURS = {PurgeRun.State.RUNNING: "info", PurgeRun.State.DONE: "success", PurgeRun.State.FAILED: "danger"}
@@ -19,14 +21,14 @@ STATE_COLOURS = {PurgeRun.State.RUNNING: "info", PurgeRun.State.DONE: "success",
 
 @admin.register(PurgeRun)
 class PurgeRunAdmin(FactAdmin):
-    list_display = ("started", "shown_state", "cutoff", "deleted", "error", "took")
+    list_display = ("started", "shown_state", "cutoff", "deleted", "shown_error", "took")
     list_display_links = ("started",)
     empty_value_display = "–"
     list_filter = (("state", ChoicesDropdownFilter), ("cutoff", RangeDateFilter))
     list_fullwidth = True
     ordering = ("-started_at", "-pk")
     list_max_show_all = 0
-    fields = ("started_at", "finished_at", "state", "error", "cutoff", "deleted")
+    fields = ("started_at", "finished_at", "state", "shown_error", "cutoff", "deleted")
     readonly_fields = fields
     actions: Any = []
 
@@ -45,6 +47,10 @@ class PurgeRunAdmin(FactAdmin):
     @display(description=_("Deleted"))
     def deleted(self, run: PurgeRun) -> Any:
         return in_words(run.counts) or (_("nothing yet") if run.state == PurgeRun.State.RUNNING else _("nothing was due"))
+
+    @display(description=_("Error"))
+    def shown_error(self, run: PurgeRun) -> str:
+        return in_readers_language(run.error, ERRORS) or "–"
 
     @display(description=_("Took"))
     def took(self, run: PurgeRun) -> str:

@@ -20,7 +20,7 @@ class PurgeRun(AccountOwned):
         default=timezone.now, help_text="The end of its last batch: a run silent for long was cut off."
     )
     finished_at = models.DateTimeField(_("finished"), null=True)
-    cutoff = models.DateField(_("calls ended up to"), null=True, help_text="The last local day whose calls have expired.")
+    cutoff = models.DateField(_("calls ended up to"), null=True, help_text=_("The last local day whose calls have expired."))
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
     counts = models.JSONField(_("deleted"), default=dict, help_text="Rows and files deleted, by kind.")
     error = models.CharField(_("error"), max_length=200, blank=True)

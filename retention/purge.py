@@ -17,6 +17,7 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext_noop
 
 from agents import erasure as agents
 from analytics import erasure as analytics
@@ -36,6 +37,12 @@ LEAST, MOST = 100, 5000
 BATCH_SECONDS = 0.3
 CUT_OFF_AFTER = dt.timedelta(minutes=10)
 """A run silent for this long is taken to be dead."""
+
+CUT_OFF = gettext_noop("cut off before it was finished; the next run went on")
+BROKE_OFF = gettext_noop("%(error)s; the next run goes on")
+FILES_LEFT = gettext_noop("%(n)s files could not be deleted; their calls stay until they can")
+ERRORS = (CUT_OFF, FILES_LEFT, BROKE_OFF)
+"""What went wrong, as it is kept with the run."""
 
 
 def purge_due(*, at: dt.datetime) -> list[PurgeRun]:
@@ -61,16 +68,16 @@ def purge_account(*, account: Account, at: dt.datetime, is_dry_run: bool = False
     run = PurgeRun(account=account, started_at=at, heartbeat_at=at, cutoff=policy.cutoff(account, at=at))
     if not is_dry_run:
         cut_off = PurgeRun.objects.for_account(account).filter(state=State.RUNNING, heartbeat_at__lt=at - CUT_OFF_AFTER)
-        cut_off.update(state=State.FAILED, finished_at=at, error="cut off before it was finished; the next run went on")
+        cut_off.update(state=State.FAILED, finished_at=at, error=CUT_OFF)
         run.save()
     work = _Work(run, account, at, is_dry_run=is_dry_run)
     try:
         work.do()
     except Exception as error:
-        work.close(State.FAILED, f"{type(error).__name__}; the next run goes on")
+        work.close(State.FAILED, BROKE_OFF % {"error": type(error).__name__})
         raise
     if work.n_blocked:
-        work.close(State.FAILED, f"{work.n_blocked} files could not be deleted; their calls stay until they can")
+        work.close(State.FAILED, FILES_LEFT % {"n": work.n_blocked})
     else:
         work.close(State.DONE)
     return run

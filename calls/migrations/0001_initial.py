@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('event_id', models.CharField(max_length=255, verbose_name='event id')),
                 ('type', models.CharField(max_length=60, verbose_name='type')),
                 ('subject', models.CharField(max_length=255, verbose_name='subject')),
-                ('sequence', models.CharField(blank=True, max_length=40)),
+                ('sequence', models.CharField(blank=True, max_length=40, verbose_name='sequence')),
                 ('occurred_at', models.DateTimeField(verbose_name='happened')),
                 ('received_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='received')),
                 ('data', models.JSONField(default=dict, verbose_name='data')),

@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.timesince import timesince
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
@@ -293,7 +293,9 @@ class StatusChangeAdmin(FactAdmin):
 class OpenAccountForm(AccountSettingsForm):
     """A new account with the first person who can sign in to it."""
 
-    administrator_name = forms.CharField(label=_("Name"), max_length=100, widget=UnfoldAdminTextInputWidget)
+    administrator_name = forms.CharField(
+        label=pgettext_lazy("of a person", "Name"), max_length=100, widget=UnfoldAdminTextInputWidget
+    )
     administrator_email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
     password = forms.CharField(
         label=_("Password"),

@@ -6,6 +6,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from agents.querysets import AgentManager, AgentQuerySet, SkillGroupQuerySet, StatusChangeQuerySet
 from callcenter_site.fields import Sha256Field
@@ -46,7 +47,7 @@ class Agent(AbstractBaseUser):
     staff_id = models.CharField(_("staff ID"), max_length=40, help_text=_("Unique in the account; events name agents by it."))
     email = EncryptedTextField(_("email"), max_length=254)
     email_hash = Sha256Field(unique=True, editable=False)
-    name = EncryptedTextField(_("name"), max_length=100)
+    name = EncryptedTextField(pgettext_lazy("of a person", "name"), max_length=100)
     nickname = EncryptedTextField(_("nickname"), max_length=100, blank=True)
     cellphone_pickup = models.CharField(
         _("cellphone pickup"), max_length=12, choices=CellphonePickup, default=CellphonePickup.OFF

@@ -1,7 +1,7 @@
 from django.apps import AppConfig
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class CallsConfig(AppConfig):
     name = "calls"
-    verbose_name = _("Calls")
+    verbose_name = pgettext_lazy("part of the portal", "Calls")

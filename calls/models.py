@@ -7,6 +7,7 @@ replaced as a whole whenever its events are folded again; nobody else writes the
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from agents.models import Agent, SkillGroup
 from callcenter_site.fields import Sha256Field
@@ -102,7 +103,7 @@ class LegResult(models.TextChoices):
     ANSWERED = "answered", _("Answered")
     NO_ANSWER = "no_answer", _("No answer")
     REJECTED = "rejected", _("Rejected")
-    BUSY = "busy", _("Busy")
+    BUSY = "busy", pgettext_lazy("offer to an agent", "Busy")
     ELSEWHERE = "elsewhere", _("Answered by another")
     CALLER_GAVE_UP = "caller_gave_up", _("Caller gave up")
     CANCELLED = "cancelled", _("Cancelled")
@@ -337,7 +338,7 @@ class IvrStep(CallPart):
     prompted_at = models.DateTimeField(_("prompted"), null=True)
     input = models.TextField(_("input"), blank=True)
     input_kind = models.CharField(_("entered as"), max_length=10, blank=True)
-    input_at = models.DateTimeField(_("entered"), null=True)
+    input_at = models.DateTimeField(pgettext_lazy("when a caller gave an input", "entered"), null=True)
 
     class Meta:
         verbose_name = _("IVR step")

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
@@ -36,7 +37,7 @@ class PurgeRunAdmin(FactAdmin):
         promise = {"kept_months": KEPT_MONTHS, "raw_event_days": RAW_EVENT_AGE.days}
         return super().changelist_view(request, {**(extra_context or {}), **promise})
 
-    @display(description=_("Started"), ordering="started_at")
+    @display(description=pgettext_lazy("time", "Started"), ordering="started_at")
     def started(self, run: PurgeRun) -> Any:
         return run.started_at
 

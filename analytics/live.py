@@ -163,7 +163,7 @@ def _wrapping_up(actor: Actor, agent_ids: list[int], at: dt.datetime) -> Iterato
     """Agents whose last call has just ended. Wrap-up ends when the platform says so, or after the group's time for it."""
     for ids in _some(agent_ids):
         just_ended = CallLeg.objects.filter(
-            account_id=actor.account_id,
+            account_id=actor.account_id or 0,
             agent_id__in=ids,
             offered_at__gte=at - LONGEST_CALL,
             answered_at__isnull=False,

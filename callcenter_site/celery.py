@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging
+from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter_site.settings")
@@ -18,10 +18,3 @@ app.steps["worker"].add(DjangoStructLogInitStep)  # a task's log lines carry the
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
     """Being connected is enough: Celery then leaves the logging that settings set up alone."""
-
-
-@beat_init.connect
-def store_timetable(**kwargs: Any) -> None:
-    from callcenter_site.timetable import sync_timetable  # needs the apps, which are loaded after this module
-
-    sync_timetable()

@@ -11,6 +11,7 @@ from typing import Any
 from celery.schedules import crontab, schedule
 from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from callcenter_site.schedule import TIMETABLE
 
@@ -27,6 +28,14 @@ def sync_timetable(timetable: dict[str, tuple[str, Any]] = TIMETABLE) -> int:
         if gone:
             PeriodicTasks.update_changed()
     return changed + len(gone)
+
+
+class TimetableScheduler(DatabaseScheduler):
+    """Reads its jobs from the database, after bringing in those of this release: a new portal has none there yet."""
+
+    def setup_schedule(self) -> None:
+        sync_timetable()
+        super().setup_schedule()
 
 
 def _store(row: PeriodicTask | None, name: str, task: str, times: Any) -> bool:

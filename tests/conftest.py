@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -49,13 +50,13 @@ def fresh_process_state() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def files_in_a_temporary_folder(tmp_path, settings):
-    """Static files need no collecting in tests, and stored files go where pytest clears up."""
+    """Static files need no collecting in tests, and stored files go to a place of this test alone."""
     storages = settings.STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-    if not settings.COS_BUCKET:
-        storages["default"] = {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": tmp_path / "files"},
-        }
+    if settings.COS_BUCKET:
+        options = storages["default"]["OPTIONS"] | {"location": uuid.uuid4().hex}
+    else:
+        options = {"location": tmp_path / "files"}
+    storages["default"] = storages["default"] | {"OPTIONS": options}
     settings.STORAGES = storages
 
 

@@ -23,9 +23,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django_celery_beat.schedulers import DatabaseScheduler
 
 from callcenter_site.celery import app
+from callcenter_site.timetable import TimetableScheduler
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class _Jobs:
         self._worker.start()
 
     def _run_timetable(self) -> None:
-        self._beat = Service(app, scheduler_cls=DatabaseScheduler, max_interval=1)  # it hears of a stop only between naps
+        self._beat = Service(app, scheduler_cls=TimetableScheduler, max_interval=1)  # it hears of a stop only between naps
         self._beat.start()
 
     def _keep_running(self, name: str, run: Callable[[], None]) -> None:

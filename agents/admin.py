@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggl
 from agents.appointment import deactivate_agents, may_manage, require_an_administrator, take_offline
 from agents.models import Agent, SkillGroup, SkillGroupMember, Status, StatusChange, email_index
 from agents.onboarding import open_account
+from agents.wording import terminal
 from callcenter_site.admin import (
     AccountForm,
     FactAdmin,
@@ -275,14 +276,18 @@ class SkillGroupAdmin(PortalAdmin):
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(FactAdmin):
-    list_display = ["agent", "show_status", "reason", "terminal", "started_at", "ended_at", "show_length"]
+    list_display = ["agent", "show_status", "reason", "show_terminal", "started_at", "ended_at", "show_length"]
     list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
     list_select_related = ["agent"]
-    fields = ["agent", "status", "reason", "terminal", "started_at", "ended_at"]
+    fields = ["agent", "status", "reason", "show_terminal", "started_at", "ended_at"]
 
     @display(description=_("status"), label=STATUS_COLOURS)
     def show_status(self, obj: StatusChange) -> tuple[str, str]:
         return obj.status, obj.get_status_display()
+
+    @display(description=_("terminal"))
+    def show_terminal(self, obj: StatusChange) -> str:
+        return terminal(obj.terminal) or "–"
 
     @display(description=_("length"))
     def show_length(self, obj: StatusChange) -> str:

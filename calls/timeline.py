@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from agents.wording import terminal
 from callcenter_site.durations import spoken
 from calls.masking import customer_number, shown, shown_text
 from calls.models import Call, CallLeg, Direction, EntryOutcome, IvrStep, LegKind, LegResult, Party, QueueEntry
-from calls.wording import departure, terminal
+from calls.wording import departure
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _MOST_TICKS = 8

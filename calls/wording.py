@@ -46,7 +46,6 @@ _INPUTS: dict[str, Promise] = {
     "speech": pgettext_lazy("what a caller entered", "speech"),
     "audio": pgettext_lazy("what a caller entered", "audio"),
 }
-_TERMINALS: dict[str, Promise] = {"web": _("web"), "desk_phone": _("desk phone"), "mobile": _("mobile")}
 _CALL_TYPES: dict[str, Promise] = {"phone": _("phone"), "extension": _("extension")}
 
 
@@ -65,10 +64,6 @@ def prompt_kind(code: str) -> str:
 
 def input_kind(code: str) -> str:
     return _said(_INPUTS, code)
-
-
-def terminal(code: str) -> str:
-    return _said(_TERMINALS, code)
 
 
 def call_type(code: str) -> str:

@@ -2,8 +2,10 @@
 
 from django import template
 
+from agents.wording import terminal
 from calls import wording
 
 register = template.Library()
-for name in ("ending", "departure", "prompt_kind", "input_kind", "terminal", "call_type", "why_not_folded"):
+register.filter("terminal", terminal)
+for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "why_not_folded"):
     register.filter(name, getattr(wording, name))

@@ -20,7 +20,7 @@ class Lifetime(enum.Enum):
     PEOPLE = "until the account is terminated or the person asks"
     CALL_DATA = "six calendar months after the call ended"
     COUNTS = "six calendar months, by their own day"
-    RAW_EVENTS = "a week after their call closed"
+    RAW_EVENTS = "a week after their call closed, an agent's after they came"
     UNTIL_USED = "until they are worked off, at most as long as what they stand for"
     PROOF = "kept: says what was deleted, never about whom"
     INSTALLATION = "kept: belongs to no customer"

@@ -28,6 +28,7 @@ from calls.models import (
     UnknownName,
     Voicemail,
 )
+from calls.vocabulary import AGENT_TYPES
 from configuration.models import Account
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def seal_calls(
     Calls that have expired, those that ended on a day up to `up_to`, take their events with them instead.
     Runs in the caller's transaction, so that no call is without its events and not sealed.
     """
-    events = CallEvent.objects.for_account(account)
+    events = CallEvent.objects.for_account(account).exclude(type__in=AGENT_TYPES)
     page = list(
         events.filter(state=EventState.FOLDED, pk__gt=after[1] if after else 0)
         .order_by("pk")
@@ -162,6 +163,16 @@ def seal_calls(
 
 def _call_keys(events: Any) -> set[bytes]:
     return {bytes(key) for key in events.values_list("call_key", flat=True)}
+
+
+def erase_agent_events(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+    """Deletes agents' events that came before a moment and are in the record. Each stands for itself: the status
+    changes they became are never made again from others, and an agent, unlike a call, never closes."""
+    events = CallEvent.objects.for_account(account).filter(state=EventState.FOLDED, type__in=AGENT_TYPES)
+    page = list(events.filter(pk__gt=after[1] if after else 0).order_by("pk").values_list("received_at", "pk")[:limit])
+    old = [pk for received_at, pk in page if received_at < before]
+    # Events are stored in the order they come; where a whole page is young, so is all behind it.
+    return Batch(delete_rows(events.filter(pk__in=old)) if old else 0, cursor_after(page, limit) if old else None)
 
 
 def erase_stray_events(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:

@@ -14,7 +14,7 @@ KEPT_MONTHS = 6
 """Calls and all below them, files and status changes: after the local day they ended. Counts: after their own day."""
 
 RAW_EVENT_AGE = dt.timedelta(days=7)
-"""Raw events: after their call closed."""
+"""Raw events: after their call closed; those of an agent, after they came."""
 
 FAILED_SIGN_IN_AGE = dt.timedelta(days=7)
 """Failed sign-ins, with their network address."""

@@ -101,6 +101,7 @@ class _Work:
         for table in analytics.COUNTS:
             self._rows("intervals", partial(analytics.erase_counts, model=table))
         self._calls()
+        self._rows("events", calls.erase_agent_events, before=self.at - policy.RAW_EVENT_AGE)
         self._raw_events()
         self._rows("events", calls.erase_stray_events)
         self._rows("unknown_names", calls.erase_unknown_names)
@@ -111,10 +112,10 @@ class _Work:
         if not self.is_dry_run:
             self.run.save(update_fields=["state", "error", "finished_at"])
 
-    def _rows(self, kind: str, erase: Callable[..., Batch]) -> None:
+    def _rows(self, kind: str, erase: Callable[..., Batch], *, before: dt.datetime | None = None) -> None:
         def batch(after: Cursor | None) -> Cursor | None:
             with self._transaction() as counts:
-                done = erase(account=self.account, before=self.before, after=after, limit=self.size)
+                done = erase(account=self.account, before=before or self.before, after=after, limit=self.size)
                 counts[kind] += done.n_rows
             return done.cursor
 

@@ -367,6 +367,48 @@ def test_events_of_agents_go_by_themselves(account):
     assert StatusChange.objects.count() == 1
 
 
+def test_an_agent_who_works_every_day_does_not_hold_back_their_events_of_before(account):
+    agent = AgentFactory(account=account, staff_id="7")
+    days = [AT - dt.timedelta(days=n) for n in reversed(range(31))]
+    for n, day in enumerate(days):
+        item = {
+            "id": str(n),
+            "source": "test",
+            "type": "agent.status_changed",
+            "subject": "7",
+            "time": day.isoformat(),
+            "data": {"agent": "7", "status": "available" if n % 2 else "break"},
+        }
+        accept_events(account=account, items=[item], at=day)
+    fold_due(at=AT)
+    # A call that the platform happens to call by the same name keeps to its own rule.
+    call = CallFactory(account=account, call_id="7", started_at=days[0], open=True)
+    event(call, "call.started")
+    waiting = CallEvent.objects.get(type="call.started")
+    assert purge.purge_account(account=account, at=AT).counts == {"events": 23}
+    kept = CallEvent.objects.exclude(pk=waiting.pk).order_by("received_at")
+    assert list(kept.values_list("received_at", flat=True)) == days[-8:]  # exactly a week is not more than a week
+    assert CallEvent.objects.filter(pk=waiting.pk).exists()
+    assert StatusChange.objects.filter(agent=agent).count() == 31
+    assert purge.purge_account(account=account, at=AT).counts == {}
+
+
+@pytest.mark.parametrize("state", ["pending", "unmatched"])
+def test_an_agents_event_that_is_not_in_the_record_yet_stays(account, state):
+    call = CallFactory.build(account=account, pk=0, started_at=CLOSED)
+    event(call, "agent.status_changed", state=state)
+    assert purge.purge_account(account=account, at=AT).counts == {}
+
+
+def test_many_small_batches_forget_every_agents_event(account, monkeypatch):
+    monkeypatch.setattr(purge, "LEAST", 3)
+    monkeypatch.setattr(purge, "MOST", 3)
+    call = CallFactory.build(account=account, pk=0, started_at=CLOSED)
+    for n in range(10):
+        event(call, "agent.status_changed", key=str(n))
+    assert purge.purge_account(account=account, at=AT).counts == {"events": 10}
+
+
 def test_an_event_that_never_got_into_a_record_goes_with_the_calls_of_its_day(account):
     call = CallFactory.build(account=account, pk=0, started_at=moment(LAST_EXPIRED))
     event(call, "call.started", state="dead")

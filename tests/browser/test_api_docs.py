@@ -1,0 +1,35 @@
+"""The API's documentation, in a real browser: under the portal's content security policy, script and all."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.fixture
+def page(live_server) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        yield page
+        browser.close()
+    assert faults == []
+
+
+def test_the_docs_list_every_operation_and_open_one(page):
+    page.goto("/api/docs/")
+    operations = page.locator(".opblock-summary-path")
+    for path in ("/api/v1/events", "/api/v1/calls/", "/api/v1/calls/{id}/", "/api/v1/live/", "/api/v1/summary/"):
+        expect(operations.filter(has_text=path).first).to_be_visible()
+    page.locator(".opblock-summary-description").filter(has_text="Post call events").click()
+    expect(page.get_by_text("together name an event")).to_be_visible()
+    expect(page.get_by_role("button", name="Try it out")).to_be_visible()

@@ -46,8 +46,9 @@ def listen(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     """Where a player points: checks, notes the listening, and sends the browser to the short-lived link."""
     audio = _audible(request, kind, pk)
     user: Any = request.user
-    # A player asks again when somebody jumps to another place; that is the same listening.
-    if cache.add(f"listening:{kind}:{pk}:{user.pk}", 1, LINK_SECONDS):
+    # A player asks again when somebody jumps to another place; that is the same listening. `add` answers False where it
+    # was noted before, and None where the cache cannot be asked: then each time is noted, rather than none.
+    if cache.add(f"listening:{kind}:{pk}:{user.pk}", 1, LINK_SECONDS) is not False:
         log_access(audio, actor_id=user.pk, account_id=audio.account_id, call=audio.call_id)
     if isinstance(audio, Voicemail):
         Voicemail.objects.filter(pk=audio.pk, heard_at=None).update(heard_by=user, heard_at=timezone.now())

@@ -83,6 +83,20 @@ def test_listening_again_later_is_noted_again(client, inspector, recording):
     assert LogEntry.objects.count() == 2
 
 
+def test_without_redis_listening_goes_on_and_each_time_is_noted(client, inspector, recording, settings):
+    settings.DJANGO_REDIS_IGNORE_EXCEPTIONS = True
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",  # nobody listens there
+            "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1},
+        }
+    }
+    for _ in range(2):
+        assert listen(client, recording).status_code == 302
+    assert list(LogEntry.objects.values_list("actor_id", "object_id")) == [(inspector.pk, recording.pk)] * 2
+
+
 @pytest.mark.parametrize(("age", "status"), [(59, 200), (61, 403)])
 def test_a_link_lives_for_a_minute(client, inspector, recording, age, status):
     with time_machine.travel(timezone.now(), tick=False) as clock:

@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.timesince import timesince
-from django.utils.translation import get_language, ngettext, pgettext_lazy
+from django.utils.translation import get_language, ngettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
@@ -210,7 +210,7 @@ class AgentAdmin(PortalAdmin):
 
     @display(description=_("skill groups"))
     def show_groups(self, obj: Agent) -> str:
-        return ", ".join(group.name for group in obj.skill_groups.all())
+        return pgettext("between the items of a list", ", ").join(group.name for group in obj.skill_groups.all())
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def show_status(self, obj: Agent) -> tuple[str, str]:

@@ -21,6 +21,8 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.forms import PaginationInlineFormSet
 
+from callcenter_site.paging import CountingPaginator
+
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
 else:
@@ -101,6 +103,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     list_per_page = 50
+    paginator = CountingPaginator
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -167,6 +170,7 @@ class OperatorAdmin(_Logged, ModelAdmin):
 
     view_on_site = False
     list_filter_submit = True
+    paginator = CountingPaginator
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_operator(request) and super().has_module_permission(request)

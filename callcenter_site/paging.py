@@ -26,10 +26,17 @@ COUNTED_AHEAD = 1000
 """Rows the admin counts beyond the page it shows."""
 
 
+class CountingPaginator(Paginator):  # type: ignore[type-arg]
+    """Django's own, with its count said in words that every language can put in its order."""
+
+    template_name = "admin/pagination_counted.html"
+    is_bounded = False
+
+
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts only as far as somebody may page next, and says "1,000+" beyond."""
 
-    template_name = "admin/pagination_bounded.html"
+    template_name = "admin/pagination_counted.html"
 
     def __init__(self, *args: Any, page_asked_for: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -21,3 +21,6 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]
+handler403 = "callcenter_site.errors.forbidden"
+handler404 = "callcenter_site.errors.not_found"
+handler500 = "callcenter_site.errors.failed"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, pgettext_lazy
+from django.utils.translation import ngettext, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelect2Widget
@@ -286,7 +286,7 @@ class ApiKeyAdmin(PortalAdmin):
     @display(description=pgettext_lazy("what a role or key allows", "may"))
     def show_scopes(self, obj: ApiKey) -> str:
         names = dict(ApiKey.Scope.choices)
-        return ", ".join(str(names.get(scope, scope)) for scope in obj.scopes)
+        return pgettext("between the items of a list", ", ").join(str(names.get(scope, scope)) for scope in obj.scopes)
 
     @display(description=_("state"), label={"usable": "success", "expired": "warning", "revoked": "danger"})
     def show_state(self, obj: ApiKey) -> tuple[str, Any]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 
 def in_words(counts: Mapping[str, int]) -> str:
     """Like "1,204 calls, 3,310 legs, 12 files"; empty when nothing went."""
-    return ", ".join(_one_kind(kind, n) for kind, n in _in_order(counts) if n)
+    return pgettext("between the items of a list", ", ").join(_one_kind(kind, n) for kind, n in _in_order(counts) if n)
 
 
 def _in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -376,7 +376,7 @@ def _count_queues(account: Account, start: dt.datetime, end: dt.datetime, wanted
         legs.exclude(call__outcome=Outcome.BLOCKED)
         .exclude(skill_group=None, skill_group_reference="")
         .values_list(
-            "answered_at", "ended_at", "wrap_up_ended_at", "hold_seconds", "skill_group_id", "queue_seq", *_OF_CALL, named=True
+            "answered_at", "ended_at", "wrap_up_ended_at", "hold_seconds", "skill_group_id", "is_at_once", *_OF_CALL, named=True
         )
         .iterator(chunk_size=5000)
     ):
@@ -429,8 +429,7 @@ _EDGES = [edge * 1000 for edge in WAIT_EDGES]
 
 
 def _count_leg(counts: dict[str, Any], row: Any) -> None:
-    # Calls an agent makes have no wait and no queue: their legs are work, not answers.
-    counts["n_at_once"] += row.queue_seq is None and row.call__direction == Direction.INBOUND
+    counts["n_at_once"] += row.is_at_once
     if row.ended_at is not None:
         connected, hold = _between(row.answered_at, row.ended_at), _milliseconds(row.hold_seconds)
         counts["n_legs"] += 1

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django.utils.translation import gettext_noop
 
 from agents.matching import find_agents, find_skill_groups
 from agents.presence import StatusFact, record_status_changes
+from callcenter_site.phone_numbers import canonical
 from calls import lifecycle, records
-from calls.models import Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
+from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
 from calls.vocabulary import AGENT_TYPES, TYPES, agents_named, problems_of, skill_groups_named
 from configuration.models import Account
 
@@ -37,6 +38,7 @@ MAX_DEPTH = 20
 AHEAD = dt.timedelta(minutes=10)
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 MAX_ATTEMPTS = 8
+MAX_EVENTS_PER_CALL = 5000
 WRITE_ATTEMPTS = 6
 DEADLOCKS = {1205, 1213}  # lock wait timeout, deadlock: the whole transaction may run again
 
@@ -109,8 +111,8 @@ def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> t
     data: Any = item.get("data")
     if not isinstance(data, dict):
         problems.append({"field": "data", "reason": "is missing" if data is None else "must be an object"})
-    elif _is_deeper_than(data, MAX_DEPTH):
-        problems.append({"field": "data", "reason": f"is nested deeper than {MAX_DEPTH} levels"})
+    elif reason := _shape_problem(data):
+        problems.append({"field": "data", "reason": reason})
     elif is_known:
         problems.extend(problems_of(event_type, data))
     if problems or occurred_at is None:
@@ -129,7 +131,7 @@ def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> t
     event = NewEvent(
         event_key=hashlib.sha256(key).digest(),
         body_hash=hashlib.sha256(body).digest(),
-        call_key=call_key_of(account.pk, item["subject"]),
+        call_key=call_key_of(account.pk, item["subject"], is_agent=event_type in AGENT_TYPES),
         source=item["source"],
         event_id=item["id"],
         type=event_type,
@@ -141,8 +143,9 @@ def _checked(account: Account, item: Any, at: dt.datetime, *, is_own: bool) -> t
     return event, []
 
 
-def call_key_of(account_id: int, subject: str) -> bytes:
-    return hashlib.sha256(f"{account_id}\0{subject}".encode()).digest()
+def call_key_of(account_id: int, subject: str, *, is_agent: bool = False) -> bytes:
+    """What all events of one call share. An agent's share another key, even where a call is named like the agent."""
+    return hashlib.sha256(f"{account_id}\0{'agent' if is_agent else 'call'}\0{subject}".encode()).digest()
 
 
 def _text_problem(item: dict[str, Any], name: str) -> dict[str, str] | None:
@@ -182,18 +185,17 @@ def _read_time(value: Any, at: dt.datetime) -> tuple[dt.datetime | None, str]:
     return moment, ""
 
 
-def _is_deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            below
-            for item in layer
-            for below in (item.values() if isinstance(item, dict) else item)
-            if isinstance(below, dict | list)
-        ]
+def _shape_problem(data: dict[str, Any]) -> str:
+    """What no database would keep as it is: endless nesting, and whole numbers beyond 64 bits."""
+    layer: list[Any] = [data]
+    for _ in range(MAX_DEPTH):
+        below = [value for item in layer for value in (item.values() if isinstance(item, dict) else item)]
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in below):
+            return "has a whole number of more than 64 bits"
+        layer = [value for value in below if isinstance(value, dict | list)]
         if not layer:
-            return False
-    return True
+            return ""
+    return f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def _keep(account: Account, rows: list[tuple[int, NewEvent]], answers: list[Answer], at: dt.datetime) -> None:
@@ -323,11 +325,54 @@ def inbox_depth(account: Account | None = None) -> int:
 
 
 def fold_due(*, at: dt.datetime, limit: int = 2000) -> int:
-    """Folds one bounded pass of waiting events; how many were taken. Call it until it returns 0."""
-    return _run_again(lambda: _fold_pass(at, limit))
+    """Folds one bounded pass of waiting events; how many were taken. Call it until it returns 0.
+
+    When the database refuses what a pass would write, the pass runs again call by call, so that only the call at fault
+    is put off.
+    """
+    try:
+        return _run_again(lambda: _fold_pass(at, limit, _write_together))
+    except (DataError, IntegrityError, ProgrammingError):
+        log.warning("a pass was refused by the database; folding call by call")
+        return _run_again(lambda: _fold_pass(at, limit, _write_one_by_one))
 
 
-def _fold_pass(at: dt.datetime, limit: int) -> int:
+Writer = Callable[["_Pass"], dict[bytes, str]]
+"""Writes the records of a pass and says which calls it could not write, and why."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass found out about the calls of one account, before it is written."""
+
+    account: Account
+    at: dt.datetime
+    stored: dict[bytes, Call]
+    subjects: dict[bytes, str]
+    folded: dict[bytes, lifecycle.CallFacts]
+
+    def write(self, keys: Iterable[bytes]) -> None:
+        folded = {key: self.folded[key] for key in keys}
+        records.replace(account=self.account, stored=self.stored, folded=folded, subjects=self.subjects, at=self.at)
+
+
+def _write_together(work: _Pass) -> dict[bytes, str]:
+    work.write(work.folded)
+    return {}
+
+
+def _write_one_by_one(work: _Pass) -> dict[bytes, str]:
+    refused = {}
+    for key in sorted(work.folded):
+        try:
+            with transaction.atomic():
+                work.write([key])
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            refused[key] = f"{type(error).__name__} while writing"
+    return refused
+
+
+def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
     with transaction.atomic():
         claimed = list(
             CallEvent.objects.due(at=at)
@@ -347,42 +392,84 @@ def _fold_pass(at: dt.datetime, limit: int) -> int:
             if status_ids:
                 _fold_statuses(account, status_ids, at)
             if calls:
-                _fold_calls(account, calls, at)
+                _fold_calls(account, calls, at, write)
     return len(claimed)
 
 
-def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime) -> None:
+def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime, write: Writer) -> None:
     stored = records.lock_calls(account, sorted(calls))
-    events: dict[bytes, list[lifecycle.Event]] = defaultdict(list)
+    events, subjects = _events_of(account, calls)
+    work = _Pass(account, at, stored, subjects, folded={})
+    for key, event_ids in calls.items():
+        if len(events[key]) > MAX_EVENTS_PER_CALL:
+            _bury(account, key)
+            continue
+        try:
+            facts = _facts(stored.get(key), list(events[key].values()))
+        except Exception as error:  # one poisoned call must not keep its neighbours waiting
+            log.exception("fold failed for events %s", event_ids[:5])
+            facts = _put_off_the_poisoned(stored.get(key), events[key], at, f"{type(error).__name__} while folding")
+        else:
+            if facts is None:
+                _put_off(event_ids, at, "the call's other events have left the database after a week; send the whole call again")
+        if facts is not None:
+            work.folded[key] = facts
+    refused = write(work)
+    for key, reason in refused.items():
+        _put_off(calls[key], at, reason)
+    done = [pk for key in work.folded if key not in refused for pk in calls[key]]
+    CallEvent.objects.filter(pk__in=done, state=EventState.PENDING, retry_at__lte=at).update(
+        state=EventState.FOLDED, attempts=0, error=""
+    )
+
+
+def _events_of(
+    account: Account, calls: dict[bytes, list[int]]
+) -> tuple[dict[bytes, dict[int, lifecycle.Event]], dict[bytes, str]]:
+    """All events of the calls but those put off until later, by call and row; and the ids the calls go by."""
+    claimed = {pk for ids in calls.values() for pk in ids}
+    events: dict[bytes, dict[int, lifecycle.Event]] = defaultdict(dict)
     subjects: dict[bytes, str] = {}
     rows = (
         CallEvent.objects.for_account(account)
         .filter(call_key__in=list(calls))
         .exclude(state=EventState.DEAD)
-        .values_list("call_key", "type", "occurred_at", "data", "event_key", "source", "sequence", "subject")
+        .values_list("pk", "attempts", "call_key", "type", "occurred_at", "data", "event_key", "source", "sequence", "subject")
     )
-    for call_key, event_type, occurred_at, data, event_key, source, sequence, subject in rows.iterator(chunk_size=2000):
-        if event_type in AGENT_TYPES:
+    for pk, attempts, call_key, event_type, occurred_at, data, event_key, source, sequence, subject in rows.iterator(
+        chunk_size=2000
+    ):
+        if attempts and pk not in claimed:
             continue
         key = bytes(call_key)
         subjects[key] = subject
-        events[key].append(lifecycle.Event(event_type, occurred_at, data, bytes(event_key), source, sequence))
-    folded: dict[bytes, lifecycle.CallFacts] = {}
-    done: list[int] = []
-    for key, event_ids in calls.items():
+        for name in ("number", "to_number"):  # one party, however its number is written
+            if data.get(name):
+                data[name] = canonical(data[name], account.region)
+        events[key][pk] = lifecycle.Event(event_type, occurred_at, data, bytes(event_key), source, sequence)
+    return events, subjects
+
+
+def _put_off_the_poisoned(
+    stored: Call | None, events: dict[int, lifecycle.Event], at: dt.datetime, reason: str
+) -> lifecycle.CallFacts | None:
+    """Finds the events that cannot be folded and puts off those alone; the record that the others make."""
+    good: list[lifecycle.Event] = []
+    facts = None
+    for pk in sorted(events):
         try:
-            facts = _facts(stored.get(key), events[key])
-        except Exception as error:  # one poisoned call must not keep its neighbours waiting
-            _put_off(event_ids, at, FOLD_FAILED % {"error": type(error).__name__})
-            log.exception("fold failed for events %s", event_ids[:5])
-            continue
-        if facts is None:
-            _put_off(event_ids, at, TOO_LATE)
+            facts = _facts(stored, [*good, events[pk]])
+        except Exception:  # whatever it raises, this one is at fault
+            _put_off([pk], at, reason)
         else:
-            folded[key] = facts
-            done.extend(event_ids)
-    records.replace(account=account, stored=stored, folded=folded, subjects=subjects, at=at)
-    CallEvent.objects.filter(pk__in=done).update(state=EventState.FOLDED, error="")
+            good.append(events[pk])
+    return facts
+
+
+def _bury(account: Account, call_key: bytes) -> None:
+    """A call of endless events is broken at its source; its record stands as it was, and folding goes on for the others."""
+    waiting = CallEvent.objects.for_account(account).filter(call_key=call_key, state=EventState.PENDING)
+    waiting.update(state=EventState.DEAD, error=f"the call has more than {MAX_EVENTS_PER_CALL} events")
 
 
 def _facts(stored: Call | None, events: list[lifecycle.Event]) -> lifecycle.CallFacts | None:
@@ -474,17 +561,10 @@ def close_silent_calls(*, at: dt.datetime, silent_for: dt.timedelta | None = Non
     disregarded as soon as the call is heard of again.
     """
     quiet_since = at - (silent_for or dt.timedelta(seconds=settings.SILENT_CALL_SECONDS))
-    silent = (
-        Call.objects.open()
-        .filter(last_event_at__lt=quiet_since, folded_at__lt=quiet_since)
-        .select_related("account")
-        .order_by("pk")
-    )
-    by_account: dict[int, list[Call]] = defaultdict(list)
-    for call in silent[:limit]:
-        by_account[call.account_id].append(call)
     n_closed = 0
-    for calls in by_account.values():
+    for account in Account.objects.filter(terminated_at=None).order_by("pk"):
+        silent = Call.objects.for_account(account).filter(state__in=OPEN_STATES, started_at__lt=quiet_since)
+        calls = silent.filter(last_event_at__lt=quiet_since, folded_at__lt=quiet_since)[:limit]
         items = [
             {
                 "specversion": "1.0",
@@ -497,7 +577,7 @@ def close_silent_calls(*, at: dt.datetime, silent_for: dt.timedelta | None = Non
             }
             for call in calls
         ]
-        answers = accept_events(account=calls[0].account, items=items, at=at, is_own=True)
+        answers = accept_events(account=account, items=items, at=at, is_own=True)
         n_closed += sum(answer["status"] == "accepted" for answer in answers)
     return n_closed
 

@@ -43,6 +43,7 @@ class LegFacts:
     """The agent as the platform names them, or the external number."""
     skill_group: str = ""
     queue_seq: int | None = None
+    is_at_once: bool = False
     terminal: str = ""
     provider: str = ""
     answered_at: dt.datetime | None = None
@@ -389,13 +390,26 @@ def _answered(facts: CallFacts, event: Event) -> None:
     if _talking_leg(facts, agent) is not None:
         return
     leg = _ringing_leg(facts, agent) or _offer(facts, event)
+    _leave_queue_for(facts, leg, event.at)
+    leg.is_at_once = bool(leg.skill_group) and not facts.entries and not facts.answered_legs and _is_inbound(facts)
     leg.answered_at, leg.result = event.at, LegResult.ANSWERED
     leg.terminal = event.data.get("terminal") or leg.terminal
     facts.answered_at = facts.answered_at or event.at
+    if leg.queue_seq is not None:
+        _stop_ringing(facts, event.at, LegResult.ELSEWHERE, queue_seq=leg.queue_seq)
+
+
+def _leave_queue_for(facts: CallFacts, leg: LegFacts, at: dt.datetime) -> None:
+    """Whoever speaks to an agent waits no longer, however the platform named the group or ordered its events."""
     entry = _open_entry(facts)
-    if entry is not None and leg.queue_seq == entry.seq:
-        entry.leave(event.at, EntryOutcome.ANSWERED)
-        _stop_ringing(facts, event.at, LegResult.ELSEWHERE, queue_seq=entry.seq)
+    if entry is None:
+        return
+    if leg.skill_group in ("", entry.skill_group):
+        leg.queue_seq, leg.skill_group = entry.seq, entry.skill_group
+        entry.leave(at, EntryOutcome.ANSWERED)
+    else:
+        entry.leave(at, EntryOutcome.FLOW_OUT, "overflow")
+        leg.queue_seq = None
 
 
 def _held(facts: CallFacts, event: Event) -> None:
@@ -485,12 +499,12 @@ def _ended(facts: CallFacts, event: Event) -> None:
         if party == Party.CUSTOMER:
             entry.leave(event.at, EntryOutcome.ABANDONED)
             entry.while_ringing = any(leg.is_ringing and leg.queue_seq == entry.seq for leg in facts.legs)
-        elif cause in (LOST_CONTACT, "error"):
-            entry.leave(event.at, EntryOutcome.LOST, cause)
+        elif cause in (LOST_CONTACT, "error") or (party == Party.SYSTEM and not cause):
+            entry.leave(event.at, EntryOutcome.LOST, cause or party)
         else:
             _leave_for(entry, event.at, cause or party)
     unanswered = LegResult.CALLER_GAVE_UP if party == Party.CUSTOMER else LegResult.CANCELLED
-    if facts.direction != Direction.INBOUND and cause in ("no_answer", "busy", "rejected"):
+    if not _is_inbound(facts) and cause in ("no_answer", "busy", "rejected"):
         unanswered = _RING_RESULTS[cause]
     _stop_ringing(facts, event.at, unanswered)
     for leg in facts.legs:
@@ -582,15 +596,19 @@ def _leave_ivr(facts: CallFacts, at: dt.datetime, how: str) -> None:
         facts.ivr_left_at, facts.ivr_exit = at, how
 
 
+def _is_inbound(facts: CallFacts) -> bool:
+    return facts.direction == Direction.INBOUND
+
+
 def _ivr_exit(party: str, cause: str) -> str:
-    """How an IVR stay ended that led to nobody. Served is what the flow says it is: by its end node, not by hanging up."""
+    """How an IVR stay ended that led to nobody. Served is what the flow says it is, or a flow that came to its end."""
     if cause == "self_served":
         return IvrExit.SELF_SERVED
     if cause in ("blocked", "closed", "no_agents", "full"):
         return IvrExit.REJECTED
     if cause in ("error", LOST_CONTACT):
         return IvrExit.ERROR
-    return IvrExit.HANGUP if party == Party.CUSTOMER else IvrExit.SELF_SERVED
+    return IvrExit.SELF_SERVED if party == Party.SYSTEM and cause in ("", "completed") else IvrExit.HANGUP
 
 
 def _audio(event: Event) -> AudioFacts:
@@ -628,7 +646,7 @@ def _outcome(facts: CallFacts) -> str:  # noqa: PLR0911  (a decision list: one l
         return Outcome.LOST_CONTACT
     if cause == "error":
         return Outcome.FAILED
-    if facts.direction != Direction.INBOUND:
+    if not _is_inbound(facts):
         return _outbound_outcome(facts)
     if facts.entries:
         return _queue_outcome(facts.entries[-1])
@@ -641,6 +659,14 @@ def _outcome(facts: CallFacts) -> str:  # noqa: PLR0911  (a decision list: one l
     return Outcome.NOT_ANSWERED
 
 
+_LEFT_FOR = {
+    "timeout": Outcome.TIMED_OUT,
+    "overflow": Outcome.OVERFLOWED,
+    "full": Outcome.OVERFLOWED,
+    "no_agents": Outcome.NO_AGENT,
+    "closed": Outcome.CLOSED,
+    "callback": Outcome.CALLBACK,
+}
 _TURNED_AWAY = {"no_agents": Outcome.NO_AGENT, "closed": Outcome.CLOSED, "full": Outcome.OVERFLOWED}
 _OUTBOUND = {
     "busy": Outcome.LINE_BUSY,
@@ -663,7 +689,5 @@ def _queue_outcome(entry: EntryFacts) -> str:
     if entry.outcome == EntryOutcome.ABANDONED:
         return Outcome.ABANDONED_WHILE_RINGING if entry.while_ringing else Outcome.ABANDONED_IN_QUEUE
     if entry.outcome == EntryOutcome.LOST:
-        return Outcome.LOST_CONTACT
-    if entry.reason == "overflow":
-        return Outcome.OVERFLOWED
-    return _TURNED_AWAY.get(entry.reason, Outcome.TIMED_OUT)
+        return Outcome.FAILED
+    return _LEFT_FOR.get(entry.reason, Outcome.NOT_ANSWERED)

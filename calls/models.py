@@ -33,6 +33,9 @@ class CallState(models.TextChoices):
     ENDED = "ended", _("Ended")
 
 
+OPEN_STATES = frozenset(CallState) - {CallState.ENDED}
+
+
 class Outcome(models.TextChoices):
     """How a call ended, decided once by the fold. Empty while the call is open."""
 
@@ -46,6 +49,7 @@ class Outcome(models.TextChoices):
     NO_AGENT = "no_agent", _("No agent online")
     CLOSED = "closed", _("Out of hours")
     VOICEMAIL = "voicemail", _("Voicemail")
+    CALLBACK = "callback", _("Asked to be called back")
     FORWARDED = "forwarded", _("To an external center")
     BLOCKED = "blocked", _("Blocked")
     NOT_ANSWERED = "not_answered", _("Not answered")
@@ -260,6 +264,7 @@ class CallLeg(CallPart):
     queue_seq = models.PositiveSmallIntegerField(
         null=True, help_text="The queue entry it answered or was offered for; null: offered directly."
     )
+    is_at_once = models.BooleanField(default=False, help_text="The call's first answer, by an agent of a group, without a queue.")
     terminal = models.CharField(_("terminal"), max_length=20, blank=True)
     number = models.CharField(_("external number"), max_length=NUMBER_LENGTH, blank=True)
     provider = models.CharField(_("telecom provider"), max_length=60, blank=True)

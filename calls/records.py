@@ -239,6 +239,7 @@ def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> Call
         skill_group_id=group_id,
         skill_group_reference=leg.skill_group if group_id is None else "",
         queue_seq=leg.queue_seq,
+        is_at_once=leg.is_at_once,
         terminal=leg.terminal,
         number="" if is_agent else canonical(leg.party, account.region),
         provider=leg.provider,

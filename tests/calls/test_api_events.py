@@ -104,6 +104,11 @@ def test_numbers_json_does_not_know_are_refused(post):
     assert answer.status_code == 400 and "not finite" in answer.json()["results"][0]["errors"][0]["reason"]
 
 
+def test_whole_numbers_no_database_keeps_are_refused(post):
+    answer = post(event(data={**event()["data"], "extra": [{"n": 10**400}]}))
+    assert "64 bits" in answer.json()["results"][0]["errors"][0]["reason"]
+
+
 def test_data_nested_too_deep_is_refused(post):
     deep = json.loads("[" * 30 + "]" * 30)
     answer = post(event(data={**event()["data"], "extra": deep}))

@@ -4,7 +4,7 @@ import datetime as dt
 import random
 
 import pytest
-from django.db import connection
+from django.db import DataError, IntegrityError, connection
 from django.utils import timezone
 
 from agents.models import StatusChange
@@ -240,7 +240,7 @@ def test_status_events_make_a_chain_and_unknown_agents_wait(account, people):
     assert StatusChange.objects.count() == 4
 
 
-def test_a_poisoned_call_is_put_off_then_dead_and_its_neighbours_go_on(account, people, monkeypatch):
+def test_a_poisoned_event_is_put_off_then_dead_and_its_neighbours_go_on(account, people, monkeypatch):
     accept(account, TRANSFERRED, ABANDONED)
     real = lifecycle.fold
 
@@ -254,13 +254,43 @@ def test_a_poisoned_call_is_put_off_then_dead_and_its_neighbours_go_on(account, 
     for _ in range(ingest.MAX_ATTEMPTS):
         fold_all(now)
         now += dt.timedelta(hours=1)
-    assert list(Call.objects.values_list("call_id", flat=True)) == ["call-1"]
-    dead = CallEvent.objects.filter(state=EventState.DEAD)
-    assert dead.count() == len(events_of(TRANSFERRED)) and dead.first().error == "RuntimeError while folding"
+    (dead,) = CallEvent.objects.filter(state=EventState.DEAD)
+    assert (dead.type, dead.error) == ("call.transferred", "RuntimeError while folding")
+    assert CallEvent.objects.filter(state=EventState.PENDING).count() == 0
+    assert Call.objects.get(call_id="call-0").n_transfers == 0 and Call.objects.count() == 2
     monkeypatch.setattr(lifecycle, "fold", real)
-    assert ingest.redrive(account=account, ids=dead.values_list("pk", flat=True), at=now) > 0
+    assert ingest.redrive(account=account, ids=[dead.pk], at=now) == 1
     fold_all(now)
+    assert Call.objects.get(call_id="call-0").n_transfers == 1
+
+
+def test_a_call_the_database_refuses_does_not_hold_up_the_others(account, people, monkeypatch):
+    other = AccountFactory()
+    accept(account, TRANSFERRED, ABANDONED)
+    accept(other, ABANDONED)
+    real = records.replace
+
+    def refuses_transfers(*, folded, **given):
+        if any(facts.n_transfers for facts in folded.values()):
+            raise DataError("out of range")
+        real(folded=folded, **given)
+
+    monkeypatch.setattr(records, "replace", refuses_transfers)
+    assert ingest.fold_due(at=NOW) > 0
     assert Call.objects.count() == 2
+    refused = CallEvent.objects.filter(state=EventState.PENDING)
+    assert {event.error for event in refused} == {"DataError while writing"} and {e.attempts for e in refused} == {1}
+    monkeypatch.setattr(records, "replace", real)
+    fold_all(NOW + dt.timedelta(minutes=1))
+    assert Call.objects.count() == 3
+
+
+def test_a_call_of_endless_events_is_set_aside_and_the_others_go_on(account, people, monkeypatch):
+    monkeypatch.setattr(ingest, "MAX_EVENTS_PER_CALL", 10)
+    accept(account, "10:00:00 started\n" + "10:00:01 ivr_prompted\n" * 20, ABANDONED)
+    fold_all()
+    assert list(Call.objects.values_list("call_id", flat=True)) == ["call-1"]
+    assert set(CallEvent.objects.filter(subject="call-0").values_list("state", flat=True)) == {EventState.DEAD}
 
 
 def test_a_silent_call_is_closed_as_lost_contact_and_comes_back_when_heard_of(account, people):
@@ -322,8 +352,6 @@ def test_two_workers_that_meet_on_a_new_call_end_with_one_record(account, people
         found = real(account, keys)
         if not met:
             met.append(True)
-            from django.db import IntegrityError
-
             raise IntegrityError
         return found
 

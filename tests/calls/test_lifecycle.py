@@ -80,6 +80,16 @@ def test_an_answered_call_has_all_its_times():
         ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:20 ended party=system cause=no_agents", Outcome.NO_AGENT),
         ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:20 dequeued reason=closed\n10:00:22 ended", Outcome.CLOSED),
         ("10:00:00 started\n10:00:00 ended party=system cause=blocked", Outcome.BLOCKED),
+        ("10:00:00 started\n10:00:00 ivr_prompted\n10:00:25 ended party=system cause=timeout", Outcome.ABANDONED_IN_IVR),
+        ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 ended party=system", Outcome.FAILED),
+        (
+            "10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 dequeued reason=callback\n10:00:52 ended",
+            Outcome.CALLBACK,
+        ),
+        (
+            "10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 dequeued reason=overflow\n10:00:52 ended",
+            Outcome.OVERFLOWED,
+        ),
         (
             "10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 voicemail_left duration=12\n10:00:51 ended",
             Outcome.VOICEMAIL,
@@ -243,6 +253,55 @@ def test_answered_then_abandoned_elsewhere_stays_answered():
 def test_an_answer_without_a_queue_is_at_once():
     facts = record("10:00:00 started\n10:00:20 answered agent=A skill_group=S\n10:01:00 ended")
     assert (facts.entries, facts.wait_seconds, facts.legs[0].queue_seq, facts.last_skill_group) == ([], 0, None, "S")
+    assert facts.legs[0].is_at_once
+
+
+def test_only_the_first_answer_of_a_caller_who_did_not_queue_is_at_once():
+    queued_before = record("""
+        10:00:00 started
+        10:00:00 queued skill_group=S
+        10:01:05 answered agent=A
+        10:02:00 transferred from=A to_agent=B
+        10:02:05 answered agent=B skill_group=S
+        10:03:00 ended
+    """)
+    transferred = record("""
+        10:00:00 started
+        10:00:05 answered agent=A skill_group=S
+        10:02:00 transferred from=A to_agent=B
+        10:02:05 answered agent=B skill_group=S
+        10:03:00 ended
+    """)
+    outbound = record("10:00:00 started direction=outbound\n10:00:20 answered agent=A skill_group=S\n10:01:00 ended")
+    assert [leg.is_at_once for facts in (queued_before, transferred, outbound) for leg in facts.legs] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "outcome", "reason"),
+    [
+        (
+            "10:00:00 queued skill_group=S\n10:00:10 ringing agent=A skill_group=T\n10:00:20 answered agent=A\n10:20:00 ended",
+            EntryOutcome.FLOW_OUT,
+            "overflow",
+        ),
+        (
+            "10:00:00 ringing agent=A\n10:00:02 queued skill_group=S\n10:00:20 answered agent=A\n10:20:00 ended",
+            EntryOutcome.ANSWERED,
+            "",
+        ),
+        ("10:00:00 queued skill_group=S\n10:00:20 answered agent=A skill_group=S\n10:20:00 ended", EntryOutcome.ANSWERED, ""),
+    ],
+)
+def test_whoever_speaks_to_an_agent_has_left_the_queue(table, outcome, reason):
+    facts = record(table)
+    assert [(entry.outcome, entry.reason) for entry in facts.entries] == [(outcome, reason)]
+    assert facts.wait_seconds <= 20 and facts.outcome == Outcome.ANSWERED
 
 
 def test_questions_after_the_talk_are_steps_but_no_stay_in_the_ivr():

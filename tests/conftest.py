@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings as portal
 from django.core.cache import cache
 from django.core.files.storage import default_storage
+from django.utils import translation
 
 from callcenter_site.celery import app as celery_app
 from configuration import encryption
@@ -46,6 +47,7 @@ def fresh_process_state() -> Iterator[None]:
     encryption.forget_keys()
     cache.clear()
     yield
+    translation.deactivate()  # a page leaves the language it was written in
 
 
 @pytest.fixture(autouse=True)

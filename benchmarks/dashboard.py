@@ -202,12 +202,16 @@ def insert(model: type[models.Model], rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     fields = [field for field in model._meta.concrete_fields if not (field.primary_key and "id" not in rows[0])]
-    defaults = {field.attname: field.get_default() for field in fields}
     columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
-    values = [
-        [field.get_db_prep_save(row.get(field.attname, defaults[field.attname]), connection) for field in fields] for row in rows
-    ]
+    usual = [field.get_db_prep_save(field.get_default(), connection) for field in fields]
+    places = [(place, field) for place, field in enumerate(fields) if field.attname in rows[0]]
+    values = []
+    for row in rows:
+        one = usual.copy()
+        for place, field in places:
+            one[place] = field.get_db_prep_save(row[field.attname], connection)
+        values.append(one)
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({marks})", values)
 

@@ -1,8 +1,12 @@
-"""Words of the admin theme, which comes in English only. Named here so that they are in our own translations."""
+"""Words of the admin theme, which comes in English only, and of packages whose Chinese differs from ours or is not whole.
+
+Named here so that they are in our own translations, which go before those of the packages.
+"""
 
 from django.utils.translation import gettext_noop, ngettext_lazy
 
 WORDS = (
+    gettext_noop(" By %(filter_title)s "),
     gettext_noop("All applications"),
     gettext_noop("Apply Filters"),
     gettext_noop("Cancel"),
@@ -20,6 +24,7 @@ WORDS = (
     gettext_noop("Go back"),
     gettext_noop("Filters"),
     gettext_noop("Light"),
+    gettext_noop("Log out"),
     gettext_noop("Loading more results..."),
     gettext_noop("More actions"),
     gettext_noop("Next"),
@@ -30,6 +35,7 @@ WORDS = (
     gettext_noop("Not enough data."),
     ngettext_lazy("%(counter)s result", "%(counter)s results", "counter"),
     ngettext_lazy("Please correct the error below.", "Please correct the errors below.", "n"),
+    gettext_noop("Periodic Tasks"),
     gettext_noop("Previous"),
     gettext_noop("Recent searches"),
     gettext_noop("Record picture"),
@@ -44,6 +50,7 @@ WORDS = (
     gettext_noop("Select value"),
     gettext_noop("Submit"),
     gettext_noop("System"),
+    gettext_noop("Task Name"),
     gettext_noop("This item will be deleted."),
     gettext_noop("This page yielded into no results. Create a new item or reset your filters."),
     gettext_noop("Toggle password visibility"),
@@ -51,5 +58,7 @@ WORDS = (
     gettext_noop("Type to search"),
     gettext_noop("Welcome"),
     gettext_noop("Welcome back to"),
+    gettext_noop("periodic task"),
+    gettext_noop("periodic tasks"),
     gettext_noop("You have been successfully logged out from the administration"),
 )

@@ -32,7 +32,7 @@ class PurgeRun(AccountOwned):
         indexes = [models.Index(fields=["account", "started_at"], name="purge_run_account")]
 
     def __str__(self) -> str:
-        return f"{self.started_at:%Y-%m-%d %H:%M}"
+        return f"{timezone.localtime(self.started_at):%Y-%m-%d %H:%M}"
 
     @property
     def n_deleted(self) -> int:

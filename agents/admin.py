@@ -259,6 +259,10 @@ class SkillGroupAdmin(PortalAdmin):
         (_("Work"), {"fields": ["wrap_up_seconds"]}),
     ]
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Records and figures speak of a group for as long as they live. One that is given up is no longer in use."""
+        return False
+
     def get_queryset(self, request: HttpRequest) -> Any:
         active = Count("memberships", filter=Q(memberships__agent__is_active=True))
         return super().get_queryset(request).select_related("account").annotate(n_members=active)

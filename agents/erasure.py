@@ -5,7 +5,7 @@ A status change that is still open is never deleted here, however old: it says w
 
 import datetime as dt
 
-from agents.models import StaleStatusSlot, StatusChange
+from agents.models import StatusChange
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
 
@@ -14,7 +14,6 @@ KEPT = (
     Kept("agents.SkillGroup", Lifetime.CONFIGURATION),
     Kept("agents.SkillGroupMember", Lifetime.PEOPLE, people=("agent",)),
     Kept("agents.StatusChange", Lifetime.CALL_DATA, clock="ended_at", people=("agent",)),
-    Kept("agents.StaleStatusSlot", Lifetime.UNTIL_USED, clock="slot"),
 )
 
 
@@ -22,9 +21,3 @@ def erase_status_changes(*, account: Account, before: dt.datetime, after: Cursor
     """Deletes changes that were over before a moment."""
     rows = StatusChange.objects.for_account(account).filter(ended_at__lt=before)
     return delete_batch(rows, clock="ended_at", after=after, limit=limit)
-
-
-def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
-    """Deletes marks of slots whose figures have gone: counting those again would bring back a part of them."""
-    rows = StaleStatusSlot.objects.for_account(account).filter(slot__lt=before)
-    return delete_batch(rows, clock="slot", after=after, limit=limit)

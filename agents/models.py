@@ -72,7 +72,6 @@ class Agent(AbstractBaseUser):
         permissions = [
             ("enter_admin", "May enter the admin"),
             ("use_desk", "May use the agent desk"),
-            ("change_agent_status", "May set another agent's status"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "staff_id"], name="staff_id_once"),
@@ -206,15 +205,3 @@ class StatusChange(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.agent_id} {self.status}"
-
-
-class StaleStatusSlot(AccountOwned):
-    """A 15-minute slot whose agent figures must be counted again; written with the change, removed by whoever counted.
-
-    Marks are only added, never updated, so writers do not wait for each other.
-    """
-
-    slot = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["account", "slot"], name="stale_status_slot")]

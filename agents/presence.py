@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from agents.models import Agent, StaleStatusSlot, Status, StatusChange
-from callcenter_site.slots import slots_between
+from agents.models import Agent, Status, StatusChange
 from configuration.models import Account
 
 CHOSEN_BY_AGENTS = (Status.AVAILABLE, Status.BUSY, Status.BREAK, Status.OFFLINE)
@@ -54,8 +52,7 @@ def change_status(
 
 @transaction.atomic
 def record_status_changes(*, account: Account, changes: list[StatusFact], at: dt.datetime | None = None) -> int:
-    """Puts changes into their agents' chains and returns how many were new. `at` (None: now) is where open rows end
-    for the marks of figures to be counted again."""
+    """Puts changes into their agents' chains and returns how many were new."""
     facts = {fact.change_key: fact for fact in changes}
     if not facts:
         return 0
@@ -78,8 +75,7 @@ def record_status_changes(*, account: Account, changes: list[StatusFact], at: dt
     new = [_row(account, fact) for key, fact in facts.items() if key not in known]
     if not new:
         return 0
-    stale = _chain(account, agents, new, first, last, at or timezone.now())
-    StaleStatusSlot.objects.bulk_create([StaleStatusSlot(account=account, slot=slot) for slot in sorted(stale)], batch_size=1000)
+    _chain(account, agents, new, first, last)
     return len(new)
 
 
@@ -101,9 +97,8 @@ def _chain(
     new: list[StatusChange],
     first: dt.datetime,
     last: dt.datetime,
-    now: dt.datetime,
-) -> set[dt.datetime]:
-    """Writes the new rows and the ends that moved, brings `Agent.status` up to date, and says which slots changed."""
+) -> None:
+    """Writes the new rows and the ends that moved, and brings `Agent.status` up to date."""
     chains: dict[int, list[StatusChange]] = defaultdict(list)
     for row in new:
         chains[row.agent_id].append(row)
@@ -114,19 +109,13 @@ def _chain(
     after = rows.filter(agent_id=OuterRef("pk"), started_at__gt=last).order_by("started_at", "change_key")
     nexts = dict(Agent.objects.filter(pk__in=chains).values_list("pk", Subquery(after.values("started_at")[:1])))
 
-    stale: set[dt.datetime] = set()
     moved: list[StatusChange] = []
     current: list[Agent] = []
     for agent_id, chain in chains.items():
         chain.sort(key=lambda row: (row.started_at, bytes(row.change_key)))
         ends = [row.started_at for row in chain[1:]] + [nexts[agent_id]]
         for row, end in zip(chain, ends, strict=True):
-            if row.pk is None:
-                stale.update(slots_between(row.started_at, end or max(now, row.started_at)))
-            elif row.ended_at != end:
-                # What an open row covered was counted only as far as the clock then was.
-                known_until = row.started_at if row.ended_at is None else min(row.ended_at, end or row.ended_at)
-                stale.update(slots_between(known_until, max(row.ended_at or known_until, end or now)))
+            if row.pk is not None and row.ended_at != end:
                 moved.append(row)
             row.ended_at = end
         if nexts[agent_id] is None and _bring_up_to_date(agents[agent_id], chain[-1]):
@@ -134,7 +123,6 @@ def _chain(
     StatusChange.objects.bulk_create(new, batch_size=500)
     StatusChange.objects.bulk_update(moved, ["ended_at"], batch_size=200)
     Agent.objects.bulk_update(current, ["status", "status_reason", "status_since"], batch_size=200)
-    return stale
 
 
 def _bring_up_to_date(agent: Agent, latest: StatusChange) -> bool:

@@ -103,7 +103,7 @@ class QueueCounts(AccountOwned):
 class QueueInterval(QueueCounts):
     """By skill group, and by direction and service number of the call. `skill_group` null: a group the portal does not know."""
 
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+")
     direction = models.CharField(max_length=10)
     service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
 
@@ -123,7 +123,7 @@ class QueueInterval(QueueCounts):
 class GroupTotal(QueueCounts):
     """By skill group alone; null as above."""
 
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.CASCADE, null=True, related_name="+")
+    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+")
 
     objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
 

@@ -21,7 +21,7 @@ from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator
 from calls import filters, ingest, masking
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
-from calls.querysets import PARTS
+from calls.querysets import parts_seen_by
 from calls.timeline import agent_name, draw, group_name
 from calls.wording import why_not_folded
 from configuration.access import LISTEN
@@ -33,6 +33,7 @@ OUTCOME_LABELS = {
     Outcome.SELF_SERVED: "success",
     Outcome.FORWARDED: "success",
     Outcome.VOICEMAIL: "info",
+    Outcome.CALLBACK: "info",
     Outcome.ABANDONED_IN_IVR: "warning",
     Outcome.ABANDONED_IN_QUEUE: "danger",
     Outcome.ABANDONED_WHILE_RINGING: "danger",
@@ -212,10 +213,11 @@ class CallAdmin(GrowingAdmin):
             raise PermissionDenied
         if not self.has_view_permission(request):
             raise PermissionDenied
+        user: Any = request.user
         call = self.get_object(request, unquote(object_id))
         if call is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        prefetch_related_objects([call], *PARTS)
+        prefetch_related_objects([call], *parts_seen_by(user))
         return TemplateResponse(request, "admin/calls/call/record.html", self._record_context(request, call))
 
     def _record_context(self, request: HttpRequest, call: Call) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from calls.cloudevents import (
 )
 from calls.filters import CallFilterSet
 from calls.models import Call
-from calls.querysets import PARTS
+from calls.querysets import parts_seen_by
 from calls.serializers import CallDetailSerializer, CallSerializer
 from configuration.models import Account
 
@@ -198,7 +198,7 @@ _PARTS: dict[str, Any] = {
     ),
     retrieve=extend_schema(
         summary="Show a service record",
-        description="With its legs, queue entries, IVR steps, recordings and voicemail.",
+        description="With its legs, queue entries, IVR steps, and the recordings and voicemail that the asker may know of.",
         examples=[OpenApiExample("With its parts", value={**_LISTED.value, **_PARTS}, response_only=True)],
     ),
 )
@@ -212,7 +212,10 @@ class CallViewSet(AccountReadViewSet):
 
     def get_queryset(self) -> Any:
         rows = super().get_queryset()
-        return rows.prefetch_related(*PARTS) if self.action == "retrieve" else rows
+        if self.action != "retrieve" or getattr(self, "swagger_fake_view", False):
+            return rows
+        asker: Any = self.request.user
+        return rows.prefetch_related(*parts_seen_by(asker))
 
     def get_serializer_class(self) -> type[CallSerializer]:
         return CallDetailSerializer if self.action == "retrieve" else CallSerializer

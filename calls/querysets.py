@@ -3,25 +3,35 @@
 import datetime as dt
 from typing import Any, Self
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.utils import timezone
 
 from agents.querysets import own_groups
 from callcenter_site.phone_numbers import canonical
+from configuration.access import SEE_RECORDINGS, SEE_VOICEMAIL
 from configuration.models import Role
 from configuration.scoping import AccountQuerySet, Actor
 
-PARTS = (
+_PARTS = (
     "legs__agent",
     "legs__transfer_agent",
     "legs__skill_group",
     "queue_entries__skill_group",
     "ivr_steps",
-    "recordings",
-    "voicemails__skill_group",
-    "voicemails__heard_by",
 )
-"""Everything below a call, to be prefetched where one call is shown."""
+
+
+def parts_seen_by(actor: Actor) -> list["str | Prefetch[Any]"]:
+    """Everything below a call, to be prefetched where one call is shown: without sound that the asker may not know of."""
+    from calls.models import Recording, Voicemail  # the models import their querysets
+
+    recordings: Any = Recording.objects.all()
+    voicemail: Any = Voicemail.objects.select_related("skill_group", "heard_by")
+    return [
+        *_PARTS,
+        Prefetch("recordings", recordings if actor.has_perm(SEE_RECORDINGS) else recordings.none()),
+        Prefetch("voicemails", voicemail if actor.has_perm(SEE_VOICEMAIL) else voicemail.none()),
+    ]
 
 
 class CallQuerySet(AccountQuerySet):

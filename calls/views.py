@@ -23,11 +23,15 @@ from django.views.decorators.http import require_GET, require_safe
 
 from callcenter_site.audit import log_access
 from calls.models import AudioState, Recording, Voicemail
-from configuration.access import LISTEN
+from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 
 LINK_SECONDS = 60
 CHUNK = 64 * 1024
-_MODELS: dict[str, type[Recording] | type[Voicemail]] = {"recording": Recording, "voicemail": Voicemail}
+_MODELS: dict[str, tuple[type[Recording] | type[Voicemail], str]] = {
+    "recording": (Recording, SEE_RECORDINGS),
+    "voicemail": (Voicemail, SEE_VOICEMAIL),
+}
+"""What is listened to, and the permission to know of it, which goes before the one to listen."""
 _SALT = "calls.listen"
 _ENDINGS = {
     "audio/wav": "wav",
@@ -107,9 +111,10 @@ def _audible(request: HttpRequest, kind: str, pk: int) -> Recording | Voicemail:
     user: Any = request.user
     if not user.has_perm(LISTEN):
         raise PermissionDenied
-    model = _MODELS.get(kind)
-    rows: Any = model.objects.visible_to(user).filter(pk=pk, state=AudioState.STORED) if model else None
-    row: Recording | Voicemail | None = rows.first() if rows is not None else None
+    model, to_know_of_it = _MODELS.get(kind, (None, ""))
+    if model is None or not user.has_perm(to_know_of_it):
+        raise Http404
+    row: Recording | Voicemail | None = model.objects.visible_to(user).filter(pk=pk, state=AudioState.STORED).first()
     if row is None or not row.key:
         raise Http404
     return row

@@ -145,7 +145,6 @@ class ApiKey(AccountOwned):
         EVENTS_WRITE = "events:write", _("post events")
         CALLS_READ = "calls:read", _("read service records")
         FIGURES_READ = "figures:read", _("read figures")
-        AGENTS_READ = "agents:read", _("read agents and skill groups")
 
     name = models.CharField(_("name"), max_length=60, help_text=_("Which system uses it."))
     prefix = models.CharField(_("prefix"), max_length=12, unique=True, editable=False)

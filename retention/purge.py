@@ -97,7 +97,6 @@ class _Work:
     def do(self) -> None:
         # Marks before the calls: counted again now, an old slot would lose the calls that have gone from it.
         self._rows("marks", calls.erase_marks)
-        self._rows("marks", agents.erase_marks)
         for table in analytics.COUNTS:
             self._rows("intervals", partial(analytics.erase_counts, model=table))
         self._calls()

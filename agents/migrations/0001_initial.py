@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'agent',
                 'verbose_name_plural': 'agents',
                 'ordering': ['staff_id'],
-                'permissions': [('enter_admin', 'May enter the admin'), ('use_desk', 'May use the agent desk'), ('change_agent_status', "May set another agent's status")],
+                'permissions': [('enter_admin', 'May enter the admin'), ('use_desk', 'May use the agent desk')],
             },
         ),
         migrations.CreateModel(
@@ -83,14 +83,6 @@ class Migration(migrations.Migration):
             field=models.ManyToManyField(related_name='skill_groups', through='agents.SkillGroupMember', to=settings.AUTH_USER_MODEL, verbose_name='members'),
         ),
         migrations.CreateModel(
-            name='StaleStatusSlot',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slot', models.DateTimeField()),
-                ('account', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='configuration.account')),
-            ],
-        ),
-        migrations.CreateModel(
             name='StatusChange',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -128,10 +120,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='skillgroup',
             constraint=models.UniqueConstraint(fields=('account', 'name'), name='skill_group_name_once'),
-        ),
-        migrations.AddIndex(
-            model_name='stalestatusslot',
-            index=models.Index(fields=['account', 'slot'], name='stale_status_slot'),
         ),
         migrations.AddIndex(
             model_name='statuschange',

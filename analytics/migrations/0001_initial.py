@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ('hold_seconds', models.FloatField(default=0, help_text='Of these legs.')),
                 ('wrap_up_seconds', models.FloatField(default=0, help_text='Of these legs.')),
                 ('account', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='configuration.account')),
-                ('skill_group', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.skillgroup')),
+                ('skill_group', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.skillgroup')),
             ],
             options={
                 'verbose_name': 'skill group total',
@@ -164,7 +164,7 @@ class Migration(migrations.Migration):
                 ('direction', models.CharField(max_length=10)),
                 ('service_number', models.CharField(blank=True, max_length=32)),
                 ('account', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='configuration.account')),
-                ('skill_group', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.skillgroup')),
+                ('skill_group', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='agents.skillgroup')),
             ],
             options={
                 'verbose_name': 'queue count',

@@ -276,6 +276,17 @@ class TestGroups:
         assert errors_of(page.post(reverse("admin:agents_skillgroup_add"), form)) == {"name": ["This is in use already."]}
         assert SkillGroup.objects.filter(name="Sales").count() == 1
 
+    def test_a_group_is_given_up_and_never_deleted(self, page, account):
+        group = SkillGroupFactory(account=account)
+        assert page.post(reverse("admin:agents_skillgroup_delete", args=[group.pk]), {"post": "yes"}).status_code == 403
+        chosen = {"action": "delete_selected", "_selected_action": [group.pk], "post": "yes"}
+        page.post(reverse("admin:agents_skillgroup_changelist"), chosen)
+        assert SkillGroup.objects.filter(pk=group.pk).exists()
+        form = {"name": group.name, "wrap_up_seconds": "30", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+        assert page.post(reverse("admin:agents_skillgroup_change", args=[group.pk]), form).status_code == 302
+        group.refresh_from_db()
+        assert group.is_active is False
+
 
 class TestAccounts:
     @pytest.fixture

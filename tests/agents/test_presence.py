@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from agents.models import StaleStatusSlot, Status, StatusChange
+from agents.models import Status, StatusChange
 from agents.presence import StatusFact, change_status, record_status_changes
 from configuration import encryption
-from configuration.models import Account
 from tests.factories import AccountFactory, AgentFactory
 
 START = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)
@@ -38,10 +37,6 @@ def chain(agent) -> list[tuple[str, float, float | None]]:
 
     rows = StatusChange.objects.filter(agent=agent).order_by("started_at", "change_key")
     return [(row.status, minutes(row.started_at), minutes(row.ended_at)) for row in rows]
-
-
-def stale_slots(account: Account) -> set[dt.datetime]:
-    return set(StaleStatusSlot.objects.filter(account=account).values_list("slot", flat=True))
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +72,10 @@ def test_a_change_before_all_others_ends_at_the_first_of_them(agent):
     assert agent.status == "busy"
 
 
-def test_the_same_change_again_is_one_row_and_no_new_mark(agent):
+def test_the_same_change_again_is_one_row(agent):
     first = change_status(agent=agent, status="available", at=at(0))
-    marks = StaleStatusSlot.objects.count()
     assert change_status(agent=agent, status="available", at=at(0)) == first
     assert chain(agent) == [("available", 0, None)]
-    assert StaleStatusSlot.objects.count() == marks
 
 
 def test_agents_do_not_end_each_others_changes(account, agent):
@@ -106,26 +99,11 @@ def test_an_unknown_status_is_refused(agent):
         change_status(agent=agent, status="asleep", at=at(0))
 
 
-def test_slots_of_what_changed_are_marked_and_no_others(account, agent):
-    record_status_changes(account=account, changes=[fact(agent.pk, 0, "busy"), fact(agent.pk, 100, "offline")], at=at(100))
-    StaleStatusSlot.objects.all().delete()
-    record_status_changes(account=account, changes=[fact(agent.pk, 50, "break")], at=at(100))
-    assert stale_slots(account) == {at(45), at(60), at(75), at(90)}
-
-
-def test_an_open_status_that_ends_is_counted_from_its_start(account, agent):
-    record_status_changes(account=account, changes=[fact(agent.pk, 0, "busy")], at=at(1))
-    assert stale_slots(account) == {at(0)}
-    StaleStatusSlot.objects.all().delete()
-    record_status_changes(account=account, changes=[fact(agent.pk, 40, "offline")], at=at(41))
-    assert stale_slots(account) == {at(0), at(15), at(30)}
-
-
 def test_a_batch_costs_the_same_queries_for_one_agent_or_many(account, django_assert_num_queries):
     agents = [AgentFactory(account=account) for _ in range(20)]
-    record_status_changes(account=account, changes=[fact(one.pk, 0, "available") for one in agents], at=at(0))
-    with django_assert_num_queries(10):  # two of them are the savepoint
-        record_status_changes(account=account, changes=[fact(one.pk, 5, "busy") for one in agents], at=at(5))
+    record_status_changes(account=account, changes=[fact(one.pk, 0, "available") for one in agents])
+    with django_assert_num_queries(9):  # two of them are the savepoint
+        record_status_changes(account=account, changes=[fact(one.pk, 5, "busy") for one in agents])
 
 
 CHANGES = st.lists(

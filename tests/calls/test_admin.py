@@ -357,6 +357,31 @@ def test_who_may_not_listen_gets_no_player(client, account, full_call):
     assert "<audio" not in record(client, full_call).content.decode()
 
 
+def test_who_may_not_know_of_sound_finds_no_trace_of_it(client, account, full_call):
+    permissions = ["agents.enter_admin", "calls.view_call", "calls.listen_recording"]
+    role = Role.objects.create(account=account, name="Reader", data_scope=Role.DataScope.ACCOUNT, permissions=permissions)
+    client.force_login(AgentFactory(account=account, role=role))
+
+    def told() -> tuple[bool, bool]:
+        page = record(client, full_call).content.decode()
+        return (
+            "Recording made" in page and "/listen/recording/" in page,
+            "Voicemail left" in page and "/listen/voicemail/" in page,
+        )
+
+    assert told() == (False, False)
+    recording, voicemail = full_call.recordings.get(), full_call.voicemails.get()
+    assert client.get(f"/admin/calls/listen/recording/{recording.pk}/").status_code == 404
+    role.permissions = [*permissions, "calls.view_recording"]
+    role.save()
+    assert told() == (True, False)
+    assert client.get(f"/admin/calls/listen/recording/{recording.pk}/").status_code == 302
+    assert client.get(f"/admin/calls/listen/voicemail/{voicemail.pk}/").status_code == 404
+    role.permissions = [*permissions, "calls.view_voicemail"]
+    role.save()
+    assert told() == (False, True)
+
+
 def test_hostile_text_of_callers_stays_text(administrator, client, account):
     hostile = '"><img src=x onerror=alert(1)>'
     call = CallFactory(account=account, call_id=hostile, calling_number=hostile[:32], location=hostile, remark=hostile)

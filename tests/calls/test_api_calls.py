@@ -167,9 +167,7 @@ def test_reading_costs_the_same_number_of_queries_for_few_and_for_many(api, acco
         IvrStepFactory(call=calls[0])
         VoicemailFactory(call=calls[0], skill_group=SkillGroupFactory(account=account), heard_by=AgentFactory(account=account))
     assert n_queries(LIST) <= one_row <= 3  # the key (and, once a minute, when it was last used), the page
-    assert (
-        n_queries(f"{LIST}{calls[0].pk}/") == one_leg + 5 == 12
-    )  # agents, three sorts of groups, hearers: only where there are any
+    assert n_queries(f"{LIST}{calls[0].pk}/") == one_leg + 3 == 10  # agents, two sorts of groups: only where there are any
 
 
 def test_another_accounts_record_answers_like_one_that_never_was(api):
@@ -198,6 +196,19 @@ def test_a_person_sees_over_the_api_what_their_data_scope_allows(client, account
     CallLegFactory(call=CallFactory(account=account, call_id="own"), agent=person)
     assert listed(client) == ["own"]
     assert client.get(f"{LIST}{hidden.pk}/").status_code == 404
+
+
+def test_sound_is_listed_for_who_may_know_of_it(client, account):
+    call = CallFactory(account=account)
+    RecordingFactory(call=call)
+    VoicemailFactory(call=call)
+    role = Role.objects.create(account=account, name="Reader", data_scope=Role.DataScope.ACCOUNT)
+    client.force_login(AgentFactory(account=account, role=role))
+    for more, n in (((), (0, 0)), (("calls.view_recording",), (1, 0)), (("calls.view_voicemail",), (0, 1))):
+        role.permissions = ["calls.view_call", *more]
+        role.save()
+        body = client.get(f"{LIST}{call.pk}/").json()
+        assert (len(body["recordings"]), len(body["voicemails"])) == n
 
 
 def test_reading_needs_the_scope_and_writing_is_not_offered(account, api):

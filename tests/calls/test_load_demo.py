@@ -78,7 +78,7 @@ def test_the_sign_ins_shown_work_and_are_kept_for_the_owner_only():
                 signed_in += 1
     assert signed_in == 4
     key = find_api_key(demo_files.path_of(demo_files.API_KEY).read_text().strip(), at=timezone.now())
-    assert key is not None and set(key.scopes) == {"events:write", "calls:read", "figures:read", "agents:read"}
+    assert key is not None and set(key.scopes) == {"events:write", "calls:read", "figures:read"}
     for path in demo_files.path_of("x").parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE(demo_files.path_of("x").parent.stat().st_mode) == 0o700

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
-from agents.models import StaleStatusSlot, StatusChange
+from agents.models import StatusChange
 from analytics.models import CallInterval, CallTotal, GroupTotal, QueueInterval, QueueTotal
 from analytics.rollup import drain_stale_slots
 from callcenter_site.slots import slot_of
@@ -472,9 +472,8 @@ def test_figures_of_the_first_day_kept_stay_from_its_first_slot(account):
     for slot in (first - dt.timedelta(minutes=15), first):
         CallTotal.objects.create(account=account, slot=slot)
         StaleCallSlot.objects.create(account=account, slot=slot)
-        StaleStatusSlot.objects.create(account=account, slot=slot)
-    assert purge.purge_account(account=account, at=AT).counts == {"intervals": 1, "marks": 2}
-    for model in (CallTotal, StaleCallSlot, StaleStatusSlot):
+    assert purge.purge_account(account=account, at=AT).counts == {"intervals": 1, "marks": 1}
+    for model in (CallTotal, StaleCallSlot):
         assert [row.slot for row in model.objects.all()] == [first]
 
 

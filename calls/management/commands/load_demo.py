@@ -32,7 +32,7 @@ BATCH = 1000
 BATCHES_PER_FOLD = 10
 """Folding a day or so at once finds most calls whole, so that few are folded twice."""
 FOLD_LIMIT = 20_000
-KEY_SCOPES = [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ, ApiKey.Scope.AGENTS_READ]
+KEY_SCOPES = [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]
 RECORDED_DAYS = 4
 N_RECORDINGS = 150
 N_VOICEMAILS = 500

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from auditlog.registry import auditlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.utils import timezone
@@ -87,6 +88,9 @@ class Agent(AbstractBaseUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email_hash = email_index(self.email)
         super().save(*args, **kwargs)
+
+    def get_additional_data(self) -> dict[str, Any]:
+        return {"account": self.account_id}
 
     def get_full_name(self) -> str:
         return self.name
@@ -205,3 +209,13 @@ class StatusChange(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.agent_id} {self.status}"
+
+
+auditlog.register(
+    Agent,
+    exclude_fields=["email_hash", "last_login", "status", "status_reason", "status_since"],
+    mask_fields=["staff_id", "email", "name", "nickname", "password"],
+    mask_callable="callcenter_site.audit.unsaid",
+)
+auditlog.register(SkillGroup)
+auditlog.register(SkillGroupMember)

@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -103,7 +104,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     list_per_page = 50
-    paginator = CountingPaginator
+    paginator: "type[Paginator[Any]]" = CountingPaginator
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)

@@ -11,12 +11,14 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from callcenter_site.audit import log_update
 from configuration.access import SCOPE_PERMISSIONS
 from configuration.models import Account, ApiKey
 
@@ -53,9 +55,13 @@ def create_api_key(
     return key, f"{prefix}.{secret}"
 
 
+@transaction.atomic
 def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
     """The keys that were usable until now and no longer are."""
-    return [key for key in keys if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=at)]
+    revoked = [key for key in keys if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=at)]
+    for key in revoked:
+        log_update(key, revoked_at=(None, at))
+    return revoked
 
 
 def find_api_key(text: str, *, at: dt.datetime) -> ApiKey | None:

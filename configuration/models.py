@@ -3,6 +3,7 @@
 import zoneinfo
 from typing import Any
 
+from auditlog.registry import auditlog
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -67,6 +68,9 @@ class Account(models.Model):
         if self._state.adding and not self.wrapped_key:
             self.key_id, self.wrapped_key = new_wrapped_key()
         super().save(*args, **kwargs)
+
+    def get_additional_data(self) -> dict[str, Any]:
+        return {"account": self.pk}
 
     @property
     def is_open(self) -> bool:
@@ -166,3 +170,9 @@ class ApiKey(AccountOwned):
 
     def is_usable(self, *, at: Any) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+
+auditlog.register(Account, exclude_fields=["key_id", "wrapped_key"])
+auditlog.register(Role)
+auditlog.register(ServiceNumber)
+auditlog.register(ApiKey, exclude_fields=["secret_hash", "last_used_at"])

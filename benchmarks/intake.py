@@ -38,8 +38,8 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from agents.models import Agent, SkillGroup, StatusChange
-from calls.adapters import demo_center as demo
-from calls.adapters.simulator import history
+from calls.demo import center as demo
+from calls.demo.simulator import history
 from calls.models import Call, CallEvent, CallLeg, EventState, IvrStep, QueueEntry, Recording, Voicemail
 from calls.tasks import fold_events
 from configuration.access import create_built_in_roles

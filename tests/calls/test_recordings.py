@@ -8,12 +8,12 @@ from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
 
 from calls import recordings
-from calls.adapters import demo_sound
+from calls.demo import sound
 from calls.models import AudioState, Call, Recording, Voicemail
 from calls.recordings import store_audio
 
 AT = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
-SOUND = demo_sound.wav(seconds=0.5, seed=1)
+SOUND = sound.wav(seconds=0.5, seed=1)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_voicemail_is_stored_the_same_way(row):
 def test_a_stored_file_is_not_replaced(row):
     store_audio(audio=row, content=SOUND, content_type="audio/wav")
     with pytest.raises(ValidationError, match="already"):
-        store_audio(audio=row, content=demo_sound.wav(seconds=1, seed=2), content_type="audio/wav")
+        store_audio(audio=row, content=sound.wav(seconds=1, seed=2), content_type="audio/wav")
     row.refresh_from_db()
     assert default_storage.open(row.key).read() == SOUND
 

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from calls.adapters import demo_files
-from calls.adapters.demo_center import CENTER
+from calls.demo import files
+from calls.demo.center import CENTER
 from calls.lifecycle import Event, fold
 from calls.management.commands import simulate_calls
 from calls.management.commands.simulate_calls import Feed, Portal, Refused
@@ -65,7 +65,7 @@ def ends(events):
 
 
 def noted():
-    return json.loads(demo_files.path_of(demo_files.LIVE).read_text())
+    return json.loads(files.path_of(files.LIVE).read_text())
 
 
 def test_calls_open_when_it_is_stopped_are_ended():
@@ -78,7 +78,7 @@ def test_calls_open_when_it_is_stopped_are_ended():
 
 def test_nothing_lies_in_the_future_and_nothing_before_the_history():
     before = timezone.now()
-    demo_files.write_json(demo_files.LIVE, {"as_of": (before - dt.timedelta(seconds=90)).isoformat()})
+    files.write_json(files.LIVE, {"as_of": (before - dt.timedelta(seconds=90)).isoformat()})
     times = [dt.datetime.fromisoformat(event["time"]) for event in run(FakePortal())]
     assert min(times) >= before - dt.timedelta(seconds=91)
     assert max(times) <= timezone.now()
@@ -121,7 +121,7 @@ def test_a_portal_that_never_took_anything_leaves_nothing_to_close():
 
 def test_after_a_long_silence_the_old_calls_end_where_it_began(monkeypatch):
     portal = FakePortal(stop_after=6)
-    demo_files.write_json(demo_files.LIVE, {"as_of": timezone.now().isoformat()})
+    files.write_json(files.LIVE, {"as_of": timezone.now().isoformat()})
     real, jump = timezone.now, []
     monkeypatch.setattr(simulate_calls.timezone, "now", lambda: real() + sum(jump, dt.timedelta()))
     post = portal.post
@@ -140,7 +140,7 @@ def test_after_a_long_silence_the_old_calls_end_where_it_began(monkeypatch):
 
 @pytest.mark.parametrize("note", ['{"as_of": "yesterday", "calls": 7}', '{"as_of": "2026-11-24T10:00:00"}', "[]", "{", ""])
 def test_a_damaged_note_does_not_stop_the_start(note):
-    demo_files.write(demo_files.LIVE, note)
+    files.write(files.LIVE, note)
     assert run(FakePortal())
 
 
@@ -244,7 +244,7 @@ def test_the_start_waits_for_the_portal_and_a_stop_ends_the_waiting():
     [({"rate": 0}, "--rate"), ({"url": "portal"}, "--url"), ({"key_file": "/nowhere"}, "--key-file")],
 )
 def test_a_wrong_option_is_named(options, named, tmp_path):
-    demo_files.write(demo_files.API_KEY, "k")
+    files.write(files.API_KEY, "k")
     if "key_file" in options:
         options = {"key_file": tmp_path / "nowhere"}
     with pytest.raises(CommandError, match=named):
@@ -254,8 +254,8 @@ def test_a_wrong_option_is_named(options, named, tmp_path):
 def test_only_one_simulation_runs_at_a_time():
     import fcntl
 
-    demo_files.write(demo_files.API_KEY, "k")
-    with demo_files.path_of("live.lock").open("w") as lock:
+    files.write(files.API_KEY, "k")
+    with files.path_of("live.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match="already"):
             call_command("simulate_calls", stdout=io.StringIO())

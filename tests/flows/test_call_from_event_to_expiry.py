@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 
 from analytics.models import CallInterval
 from analytics.tasks import fill_intervals
-from calls.adapters import demo_sound
+from calls.demo import sound
 from calls.models import Call, CallEvent, CallLeg, IvrStep, QueueEntry, Recording, StaleCallSlot
 from calls.recordings import store_audio
 from calls.tasks import fold_events
@@ -58,7 +58,7 @@ def test_a_call_is_posted_shown_counted_and_gone_after_its_six_months(client, ac
         assert client.get(f"/admin/dashboard/?from={DAY}&to={DAY}").status_code == 200
 
         recording = Recording.objects.get()
-        store_audio(audio=recording, content=demo_sound.wav(seconds=3, seed=1), content_type="audio/wav")
+        store_audio(audio=recording, content=sound.wav(seconds=3, seed=1), content_type="audio/wav")
         key = Recording.objects.get().key
         assert default_storage.exists(key)
 

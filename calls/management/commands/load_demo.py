@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
@@ -19,9 +18,9 @@ from tqdm import tqdm
 
 from agents.models import Agent, SkillGroup, SkillGroupMember
 from agents.onboarding import open_account
-from calls.adapters import demo_center as demo
-from calls.adapters import demo_files, demo_sound
-from calls.adapters.simulator import Event, history
+from calls.demo import center as demo
+from calls.demo import files, sound
+from calls.demo.simulator import Event, history
 from calls.ingest import accept_events, fold_due
 from calls.models import AudioState, CallAudio, Recording, Voicemail
 from calls.recordings import WAV, store_audio
@@ -50,7 +49,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, calls: int, days: int, seed: int, **options: Any) -> None:
         account = Account.objects.filter(slug=demo.SLUG).first()
-        plan = demo_files.read_json(demo_files.HISTORY)
+        plan = files.read_json(files.HISTORY)
         if account is None:
             self.stdout.write("Creating the demo account …")
             plan = _new_plan(n_calls=calls, days=days, seed=seed)
@@ -60,13 +59,10 @@ class Command(BaseCommand):
             return
         n_events = self._load_history(account, plan)
         n_files = self._store_sound(account)
-        if "fill_intervals" in get_commands():  # the figures are counted to the right of the calls
-            self.stdout.write("Counting the figures …")
-            call_command("fill_intervals", stdout=self.stdout)
-        demo_files.write_json(demo_files.LIVE, {"as_of": plan["end"]})
-        demo_files.write_json(demo_files.HISTORY, plan | {"is_loaded": True})
+        files.write_json(files.LIVE, {"as_of": plan["end"]})
+        files.write_json(files.HISTORY, plan | {"is_loaded": True})
         self.stdout.write(f"{n_events} events and {n_files} sound files are in.")
-        self.stdout.write(demo_files.path_of(demo_files.SIGN_INS).read_text(encoding="utf-8"))
+        self.stdout.write(f"The sign-ins are in {files.path_of(files.SIGN_INS)}.")
 
     def _load_history(self, account: Account, plan: dict[str, Any]) -> int:
         """Calls first, in the order of time; then the agents' statuses in one go, which puts each chain together once."""
@@ -90,7 +86,7 @@ class Command(BaseCommand):
                 _fold()
                 n_done += len(batch)
                 plan["n_accepted"] = n_done
-                demo_files.write_json(demo_files.HISTORY, plan)
+                files.write_json(files.HISTORY, plan)
                 bar.update(sum(event["type"] == "call.started" for event in batch))
                 if bar.disable:  # no terminal: plain lines say how far it is
                     self.stdout.write(f"… calls up to {batch[-1]['time'][:10]}")
@@ -109,7 +105,7 @@ class Command(BaseCommand):
             n_missing = max(0, n_wanted - rows.filter(state=AudioState.STORED).count())
             wanted += rows.filter(state=AudioState.EXPECTED).order_by("-recorded_at")[:n_missing]
         for row in tqdm(wanted, desc="Recordings", unit="file", disable=None):
-            content = demo_sound.wav(seconds=row.duration_seconds or 4, seed=row.pk)
+            content = sound.wav(seconds=row.duration_seconds or 4, seed=row.pk)
             store_audio(audio=row, content=content, content_type=WAV)
         return len(wanted)
 
@@ -205,10 +201,10 @@ def _create_account(plan: dict[str, Any]) -> Account:
             default_skill_group=line.skill_group,
         )
     _, key = create_api_key(account=account, name="Demo telephony", scopes=list(KEY_SCOPES))
-    demo_files.write(demo_files.API_KEY, key + "\n")
-    demo_files.write(demo_files.SIGN_INS, _sign_ins(passwords, key))
+    files.write(files.API_KEY, key + "\n")
+    files.write(files.SIGN_INS, _sign_ins(passwords, key))
     plan["account"] = account.pk
-    demo_files.write_json(demo_files.HISTORY, plan)
+    files.write_json(files.HISTORY, plan)
     return account
 
 
@@ -250,8 +246,8 @@ _LINES = {
 
 
 def _sign_ins(passwords: dict[demo.Person, str], key: str) -> str:
-    lines = [f"Sign-ins of {demo.NAME}, shown once:"]
+    lines = [f"Sign-ins of {demo.NAME}:"]
     lines += [f"  {role:<18} {person.email:<34} {passwords[person]}" for person, role in _SIGN_INS.items()]
     lines.append(f"  {'API key':<18} {key}")
-    lines.append(f"They are kept in {demo_files.path_of(demo_files.SIGN_INS)}.")
+    lines.append(f"They are kept in {files.path_of(files.SIGN_INS)}.")
     return "\n".join(lines) + "\n"

@@ -21,9 +21,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from calls.adapters import demo_files
-from calls.adapters.demo_center import CENTER
-from calls.adapters.simulator import Event, Simulation, Steady, UnderWay
+from calls.demo import files
+from calls.demo.center import CENTER
+from calls.demo.simulator import Event, Simulation, Steady, UnderWay
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ class Command(BaseCommand):
         if not 0 < rate <= 20_000:
             raise CommandError("--rate: must be above 0 and at most 20000 calls an hour.")
         try:
-            key = (key_file or demo_files.path_of(demo_files.API_KEY)).read_text(encoding="utf-8").strip()
+            key = (key_file or files.path_of(files.API_KEY)).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise CommandError(f"--key-file: {error.strerror}: {error.filename}. Run load_demo first.") from error
-        lock = demo_files.path_of("live.lock").open("w")
+        lock = files.path_of("live.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an agent can be on one call only
         except OSError as error:
@@ -192,7 +192,7 @@ class Feed:
 
     def _close_left_over(self) -> dt.datetime:
         """Ends what a run that was cut off had told the portal of, at the moment it was last heard of."""
-        noted = demo_files.read_json(demo_files.LIVE) or {}
+        noted = files.read_json(files.LIVE) or {}
         try:
             at = min(dt.datetime.fromisoformat(noted["as_of"]), timezone.now())
             left = UnderWay(
@@ -237,8 +237,8 @@ class Feed:
 
     def _note(self, under_way: UnderWay, at: dt.datetime) -> None:
         self._told = under_way
-        demo_files.write_json(
-            demo_files.LIVE,
+        files.write_json(
+            files.LIVE,
             {
                 "as_of": at.isoformat(),
                 "calls": sorted(under_way.calls),

@@ -6,7 +6,7 @@ Read by `load_demo`, which makes the account's rows of it, and by the simulator,
 import zoneinfo
 from dataclasses import dataclass
 
-from calls.adapters.simulator import CallerRange, Center, Group, Line, Seat, Topic
+from calls.demo.simulator import CallerRange, Center, Group, Line, Seat, Topic
 
 NAME = "Heronway Home Appliances"
 SLUG = "heronway-demo"

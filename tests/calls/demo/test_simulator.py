@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from calls.adapters.demo_center import CARE, CENTER, SALES
-from calls.adapters.simulator import Simulation, Steady, UnderWay, history
+from calls.demo.center import CARE, CENTER, SALES
+from calls.demo.simulator import Simulation, Steady, UnderWay, history
 from calls.ingest import accept_events
 from calls.lifecycle import Event, fold
 from calls.models import Direction, EntryOutcome, LegKind, Outcome

@@ -17,7 +17,8 @@ from typing import IO, Any
 from django.utils import timezone
 
 from calls.adapters.table import FinishedCall, MappingError, Row, RowProblem, TableMapping
-from calls.ingest import EARLIEST, accept_events, call_key_of, fold_due
+from calls.envelope import EARLIEST, call_key_of
+from calls.ingest import accept_events, fold_due
 from calls.models import Call
 from configuration.models import Account
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from agents.models import Agent, SkillGroup, SkillGroupMember
-from calls.ingest import call_key_of
+from calls.envelope import call_key_of
 from calls.models import (
     AudioState,
     Call,

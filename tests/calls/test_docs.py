@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from calls import ingest
+from calls import envelope, ingest
 from calls.models import Call, Outcome
 from calls.vocabulary import ENDING_CAUSES, TYPES
 from tests.factories import AgentFactory, SkillGroupFactory
@@ -77,11 +77,11 @@ def test_every_cause_of_an_end_and_every_outcome_is_told():
 def test_the_limits_are_those_of_the_code():
     assert f"more than {settings.EVENT_BATCH:,} events" in GUIDE
     assert f"({settings.EVENT_BODY_BYTES:,} bytes)" in GUIDE
-    assert f"at most {ingest.MAX_DATA_BYTES // 1024} KiB as JSON" in GUIDE
-    assert f"{ingest.MAX_DEPTH} levels deep" in re.sub(r"\s+", " ", GUIDE)
+    assert f"at most {envelope.MAX_DATA_BYTES // 1024} KiB as JSON" in GUIDE
+    assert f"{envelope.MAX_DEPTH} levels deep" in re.sub(r"\s+", " ", GUIDE)
     assert f"may have {ingest.MAX_EVENTS_PER_CALL:,} events" in GUIDE
-    assert f"{ingest.AHEAD // dt.timedelta(minutes=1)} minutes ahead" in GUIDE
-    assert f"not before {ingest.EARLIEST.year}" in re.sub(r"\s+", " ", GUIDE)
+    assert f"{envelope.AHEAD // dt.timedelta(minutes=1)} minutes ahead" in GUIDE
+    assert f"not before {envelope.EARLIEST.year}" in re.sub(r"\s+", " ", GUIDE)
 
 
 # --- The call told as an example -------------------------------------------------------------------------------------

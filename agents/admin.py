@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import cron_descriptor
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.password_validation import validate_password
@@ -11,9 +10,8 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.timesince import timesince
-from django.utils.translation import get_language, ngettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+from django.utils.translation import ngettext, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
@@ -25,14 +23,12 @@ from agents.wording import terminal
 from callcenter_site.admin import (
     AccountForm,
     FactAdmin,
-    OperatorAdmin,
     PortalAdmin,
     PortalInline,
     ScopedDropdownFilter,
     ScopedRelatedFilter,
 )
 from callcenter_site.durations import clock
-from callcenter_site.schedule import TITLES
 from configuration.access import may_give_role
 from configuration.admin import AccountAdmin, AccountSettingsForm
 from configuration.encryption import EncryptedTextField
@@ -358,78 +354,3 @@ class AccountWithPeopleAdmin(AccountAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)
-
-
-class TimetableForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = PeriodicTask
-        fields = ["enabled", "interval", "crontab"]
-
-    def clean(self) -> None:
-        super().clean()
-        if bool(self.cleaned_data.get("interval")) == bool(self.cleaned_data.get("crontab")):
-            raise ValidationError(_("Choose an interval or a time of day, one of the two."))
-
-
-@admin.register(PeriodicTask)
-class PeriodicTaskAdmin(OperatorAdmin):
-    """The timetable: which jobs run is the portal's business, when they run and whether is the operator's."""
-
-    form = TimetableForm
-    list_display = ["show_name", "enabled", "show_times", "last_run_at", "total_run_count"]
-    list_select_related = ["interval", "crontab"]
-    search_fields = ["name"]
-    list_filter = [("enabled", BooleanRadioFilter)]
-    fields = ["name", "task", "enabled", "interval", "crontab", "last_run_at", "total_run_count"]
-    readonly_fields = ["name", "task", "last_run_at", "total_run_count"]
-    actions = ["switch_on", "switch_off"]
-
-    @admin.action(description=_("Switch on"), permissions=["change"])
-    def switch_on(self, request: HttpRequest, queryset: Any) -> None:
-        self._switch(request, queryset, enabled=True)
-
-    @admin.action(description=_("Switch off"), permissions=["change"])
-    def switch_off(self, request: HttpRequest, queryset: Any) -> None:
-        self._switch(request, queryset, enabled=False)
-
-    def _switch(self, request: HttpRequest, queryset: Any, *, enabled: bool) -> None:
-        n = queryset.exclude(enabled=enabled).update(enabled=enabled)
-        PeriodicTasks.update_changed()  # `update` sends no signal, and the running scheduler waits for one
-        messages.success(request, ngettext("%d job changed.", "%d jobs changed.", n) % n)
-
-    @display(description=_("job"), ordering="name")
-    def show_name(self, obj: PeriodicTask) -> str:
-        return str(TITLES.get(obj.name, obj.name))
-
-    @display(description=_("runs"))
-    def show_times(self, obj: PeriodicTask) -> str:
-        return in_words(obj.crontab) if obj.crontab else str(obj.interval)
-
-
-@admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(OperatorAdmin):
-    list_display = ["__str__"]
-    fields = ["every", "period"]
-
-
-@admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(OperatorAdmin):
-    list_display = ["__str__", "show_times"]
-    fields = ["minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone"]
-
-    @display(description=_("runs"))
-    def show_times(self, obj: CrontabSchedule) -> str:
-        return in_words(obj)
-
-
-def in_words(times: CrontabSchedule) -> str:
-    """The times of a job in the reader's language; the library's own words follow the language of the machine."""
-    options = cron_descriptor.Options()
-    options.locale_code = "zh_CN" if (get_language() or "").startswith("zh") else "en_US"
-    options.use_24hour_time_format = True
-    pattern = f"{times.minute} {times.hour} {times.day_of_month} {times.month_of_year} {times.day_of_week}"
-    try:
-        said = cron_descriptor.get_description(pattern, options)
-    except (cron_descriptor.FormatException, cron_descriptor.MissingFieldException, cron_descriptor.WrongArgumentException):
-        said = pattern
-    return f"{said} ({times.timezone})"

@@ -50,7 +50,6 @@ WORDS = (
     gettext_noop("Select value"),
     gettext_noop("Submit"),
     gettext_noop("System"),
-    gettext_noop("Task Name"),
     gettext_noop("This item will be deleted."),
     gettext_noop("This page yielded into no results. Create a new item or reset your filters."),
     gettext_noop("Toggle password visibility"),

@@ -48,12 +48,12 @@ QUEUE_TILES = (
 GROUP_COLUMNS = ("offered", "queue_answered", "service_level", "average_wait", "longest_wait", "abandonment_rate", "aht")
 LIMITED = frozenset({"service_level", "abandonment_rate"})
 """Tiles whose formula depends on seconds that an account or a group sets."""
-RECORDS_BEHIND: dict[str, dict[str, str]] = {
+RECORDS_BEHIND: dict[str, dict[str, str | list[str]]] = {
     "answered": {"answered": "yes"},
     "connection_rate": {"answered": "yes"},
     "average_duration": {"answered": "yes"},
     "ivr_abandonment_rate": {"outcome": "abandoned_in_ivr"},
-    "abandonment_rate": {"outcome": "abandoned_in_queue"},
+    "abandonment_rate": {"outcome": ["abandoned_in_queue", "abandoned_while_ringing"]},
     "queue_answered": {"answered": "yes"},
     "asa": {"answered": "yes"},
     "aht": {"answered": "yes"},
@@ -199,18 +199,18 @@ def _limits_in_force(account: Account, group: SkillGroup | None) -> str:
     }
 
 
-def _records(user: Any, period: Period, filters: Filters, numbers: list[Any], narrowed: dict[str, str]) -> str:
+def _records(user: Any, period: Period, filters: Filters, numbers: list[Any], narrowed: dict[str, Any]) -> str:
     """The list of service records with the same period and filters; empty for people who may not see it."""
     if not user.has_perm("calls.view_call"):
         return ""
-    query = {"from": period.first.isoformat(), "to": period.last.isoformat(), **narrowed}
+    query: dict[str, Any] = {"from": period.first.isoformat(), "to": period.last.isoformat(), **narrowed}
     if filters.direction:
         query["direction"] = filters.direction
     if filters.skill_group is not None:
         query["skill_group__id__exact"] = str(filters.skill_group.pk)
     if number := next((row for row in numbers if row.number == filters.service_number), None):
         query["service_number"] = str(number.pk)
-    return f"{reverse('admin:calls_call_changelist')}?{urlencode(query)}"
+    return f"{reverse('admin:calls_call_changelist')}?{urlencode(query, doseq=True)}"
 
 
 def _group_rows(

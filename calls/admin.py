@@ -19,7 +19,8 @@ from unfold.views import ChangeList
 from callcenter_site.admin import FactAdmin
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator
-from calls import filters, ingest, masking
+from calls import admin_filters as filters
+from calls import ingest, masking, search
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.timeline import agent_name, draw, group_name
@@ -161,7 +162,7 @@ class CallAdmin(GrowingAdmin):
         if not text:
             return queryset, False
         user: Any = request.user
-        return filters.find_calls(queryset, text, account_id=user.account_id, region=user.account.region), False
+        return search.find_calls(queryset, text, account_id=user.account_id, region=user.account.region), False
 
     @display(description=_("started"), ordering="started_at")
     def started(self, call: Call) -> str:
@@ -304,7 +305,7 @@ class CallEventAdmin(GrowingAdmin):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         text = search_term.strip()
         user: Any = request.user
-        return (filters.find_events(queryset, text, account_id=user.account_id) if text else queryset), False
+        return (search.find_events(queryset, text, account_id=user.account_id) if text else queryset), False
 
     @display(description=_("received"), ordering="pk")
     def received(self, event: CallEvent) -> str:

@@ -6,9 +6,10 @@ import pytest
 import time_machine
 from django.urls import reverse
 
+from calls.models import Outcome
 from configuration.models import Role
 from tests.analytics.events import Story, take_in
-from tests.factories import AccountFactory, AgentFactory, MemberFactory, ServiceNumberFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, CallFactory, MemberFactory, ServiceNumberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)  # 12:20 in Shanghai
@@ -111,6 +112,16 @@ def test_tiles_lead_to_the_records_behind_them_with_the_same_filters(client, acc
     assert len(client.get(links[1]).context["cl"].result_list) == 1
     group = client.get(URL, {"skill_group": busy_day.pk}).context["group_rows"][0]
     assert len(client.get(group["link"]).context["cl"].result_list) == 2
+
+
+def test_the_abandonment_tile_leads_to_all_who_gave_up_waiting_for_a_person(client, account, busy_day):
+    signed_in(client, account)
+    link = next(tile.link for tile in client.get(URL).context["tiles"] if tile.metric.name == "abandonment_rate")
+    before = client.get(link).context["cl"].result_count
+    started_at = dt.datetime(2026, 3, 2, 3, 0, tzinfo=dt.UTC)
+    for outcome in (Outcome.ABANDONED_IN_QUEUE, Outcome.ABANDONED_WHILE_RINGING, Outcome.ABANDONED_IN_IVR):
+        CallFactory(account=account, outcome=outcome, started_at=started_at)
+    assert client.get(link).context["cl"].result_count == before + 2
 
 
 def test_an_empty_account_is_told_what_to_do(client, account):

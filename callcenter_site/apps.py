@@ -15,3 +15,7 @@ class PortalAdminConfig(admin_apps.AdminConfig):
 
     default = False
     default_site = "callcenter_site.admin_site.PortalSite"
+
+    def ready(self) -> None:
+        super().ready()
+        from callcenter_site import timetable_admin  # noqa: F401  (registers its pages with the site, which is there now)

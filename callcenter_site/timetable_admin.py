@@ -35,8 +35,8 @@ class PeriodicTaskAdmin(OperatorAdmin):
     list_select_related = ["interval", "crontab"]
     search_fields = ["name"]
     list_filter = [("enabled", BooleanRadioFilter)]
-    fields = ["name", "task", "enabled", "interval", "crontab", "last_run_at", "total_run_count"]
-    readonly_fields = ["name", "task", "last_run_at", "total_run_count"]
+    fields = ["show_name", "show_task", "enabled", "interval", "crontab", "last_run_at", "total_run_count"]
+    readonly_fields = ["show_name", "show_task", "last_run_at", "total_run_count"]
     actions = ["switch_on", "switch_off"]
 
     @admin.action(description=_("Switch on"), permissions=["change"])
@@ -55,6 +55,10 @@ class PeriodicTaskAdmin(OperatorAdmin):
     @display(description=_("job"), ordering="name")
     def show_name(self, obj: PeriodicTask) -> str:
         return str(TITLES.get(obj.name, obj.name))
+
+    @display(description=_("task"))
+    def show_task(self, obj: PeriodicTask) -> str:
+        return str(obj.task)
 
     @display(description=_("runs"))
     def show_times(self, obj: PeriodicTask) -> str:

@@ -110,7 +110,7 @@ def keys(name: str, *, fallback: Path) -> dict[str, bytes]:
     return found
 
 
-def kept_secret(path: Path) -> str:
+def kept_secret(path: Path, *, n_bytes: int = 32) -> str:
     """A random secret made once and kept in a file only its owner reads, for a machine where nothing is configured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,6 +118,6 @@ def kept_secret(path: Path) -> str:
     except FileExistsError:
         return path.read_text().strip()
     with os.fdopen(handle, "w") as file:
-        secret = secrets.token_urlsafe(32)
+        secret = secrets.token_urlsafe(n_bytes)
         file.write(secret)
     return secret

@@ -1,12 +1,16 @@
 """What is said where a page cannot be shown: in the reader's language, or as JSON to programs."""
 
+import sys
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+
+from callcenter_site.rest import RETRY_SECONDS
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -24,10 +28,17 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Asks nothing of the portal that may be what failed."""
+    """Asks nothing of the portal that may be what failed. Without its database the portal is only away for a while."""
+    is_away = isinstance(sys.exception(), OperationalError)
     if _is_for_programs(request):
-        return JsonResponse({"detail": "The portal failed; the failure is in its log."}, status=500)
-    return render(request, "failed.html", status=500)
+        detail = "The portal is away for the moment." if is_away else "The portal failed; the failure is in its log."
+        answer: HttpResponse = JsonResponse({"detail": detail})
+    else:
+        answer = render(request, "failed.html", {"is_away": is_away})
+    answer.status_code = 503 if is_away else 500
+    if is_away:
+        answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer
 
 
 def _is_for_programs(request: HttpRequest) -> bool:

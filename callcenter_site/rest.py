@@ -37,7 +37,8 @@ class RequiredPermission(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = getattr(view, "required_permissions", {}).get("GET" if request.method == "HEAD" else request.method)
-        if request.method == "OPTIONS":
+        has_no_handler = not hasattr(view, (request.method or "").lower())
+        if request.method == "OPTIONS" or has_no_handler:  # the latter is answered 405, to whoever is signed in
             return bool(request.user and request.user.is_authenticated)
         return bool(needed and request.user and request.user.is_authenticated and request.user.has_perm(needed))
 

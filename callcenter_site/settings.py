@@ -25,7 +25,7 @@ VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 # --- Who this is -----------------------------------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", False)
-SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(VAR_DIR / "secrets" / "secret_key")
+SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(VAR_DIR / "secrets" / "secret_key", n_bytes=64)
 ENCRYPTION_KEYS = env.keys("ENCRYPTION_KEYS", fallback=VAR_DIR / "secrets" / "encryption_key")
 PUBLIC_URL = env.url("PUBLIC_URL", schemes=("http", "https"), default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"))
@@ -109,19 +109,11 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", schemes=("redis", "rediss", "filesystem"), default="filesystem://")
-CELERY_EMBEDDED = CELERY_BROKER_URL.startswith("filesystem")
-if CELERY_EMBEDDED:
-    _queue_dir = VAR_DIR / "celery"
-    _queue_dir.mkdir(exist_ok=True)
-    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
-        "data_folder_in": str(_queue_dir),
-        "data_folder_out": str(_queue_dir),
-        "control_folder": str(_queue_dir / "control"),
-        "store_processed": False,
-        "polling_interval": 0.25,
-    }
-else:
+# Without a broker, tasks pass through the memory of `manage.py serve`; what a stop loses, the timetable finds again.
+CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", schemes=("redis", "rediss", "memory"), default="memory://")
+CELERY_EMBEDDED = CELERY_BROKER_URL.startswith("memory")
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+if not CELERY_EMBEDDED:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "socket_timeout": 3,
         "socket_connect_timeout": 3,

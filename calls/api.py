@@ -79,9 +79,12 @@ def _make_room(account: Account) -> None:
 
 
 def _status_of(answers: list[dict[str, Any]]) -> int:
-    """202 if anything was accepted, 200 if all was known before, else what the events have in common."""
+    """202 if anything was accepted, 200 if all was known before, else what is wrong with the rest."""
     codes = {answer["code"] for answer in answers}
-    return next((code for code in (202, 200) if code in codes), 409 if codes == {409} else 400)
+    if 202 in codes:
+        return 202
+    refused = codes - {200}
+    return (409 if refused == {409} else 400) if refused else 200
 
 
 _LISTED = OpenApiExample(

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
 
@@ -27,6 +27,8 @@ class CloudEventsParser(BaseParser):
     media_type = "application/cloudevents+json"
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        if parser_context and parser_context["request"].META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+            raise UnsupportedMediaType("compressed")
         declared = parser_context["request"].META.get("CONTENT_LENGTH") or "0" if parser_context else "0"
         if declared.isdigit() and int(declared) > settings.EVENT_BODY_BYTES:
             raise PayloadTooLarge

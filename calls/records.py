@@ -247,7 +247,7 @@ def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> Call
         answered_at=leg.answered_at,
         ended_at=leg.ended_at,
         wrap_up_ended_at=leg.wrap_up_ended_at,
-        holds=[[start.isoformat(), end.isoformat() if end else None] for start, end in leg.holds],
+        holds=[[_written(start), _written(end) if end else None] for start, end in leg.holds],
         hold_seconds=leg.hold_seconds,
         result=leg.result,
         transfer_kind=leg.transfer_kind,
@@ -255,6 +255,11 @@ def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> Call
         transfer_agent_id=target_id,
         transferred_at=leg.transferred_at,
     )
+
+
+def _written(moment: dt.datetime) -> str:
+    """As the API writes its other times."""
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def _entry_row(account: Account, call: Call, entry: EntryFacts, names: _Names) -> QueueEntry:

@@ -34,17 +34,21 @@ def match_references() -> None:
     log.info("matched %d names", ingest.match_references(at=timezone.now()))
 
 
-_nudged_at = 0.0
 NUDGE_SECONDS = 0.3
+BROKER_REST_SECONDS = 30.0
+"""After a failed nudge nobody waits for the broker again for so long; the timetable finds what came meanwhile."""
+
+_next_nudge = 0.0
 
 
 def nudge() -> None:
     """Wakes a worker now instead of at the next tick. Only makes things faster: a failure is ignored, and bursts are one."""
-    global _nudged_at  # noqa: PLW0603  (one clock per process)
-    if time.monotonic() - _nudged_at < NUDGE_SECONDS:
+    global _next_nudge  # noqa: PLW0603  (one clock per process)
+    if time.monotonic() < _next_nudge:
         return
-    _nudged_at = time.monotonic()
+    _next_nudge = time.monotonic() + NUDGE_SECONDS
     try:
         fold_events.apply_async(retry=False)
     except Exception as error:  # whatever a broker may raise
+        _next_nudge = time.monotonic() + BROKER_REST_SECONDS
         log.warning("a worker could not be nudged: %s", type(error).__name__)

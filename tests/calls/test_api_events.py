@@ -5,7 +5,7 @@ import json
 import pytest
 from django.utils import timezone
 
-from calls import ingest
+from calls import ingest, tasks
 from calls.models import CallEvent
 from configuration.api_keys import create_api_key
 from tests.factories import AccountFactory
@@ -198,3 +198,40 @@ def test_a_database_that_is_gone_answers_503_and_says_to_send_again(post, monkey
     monkeypatch.setattr(ingest, "accept_events", gone)
     answer = post(event())
     assert answer.status_code == 503 and answer["Retry-After"] and "send it again" in answer.json()["detail"]
+
+
+def test_a_compressed_body_is_refused_as_such(client, api_key):
+    answer = client.post(
+        URL,
+        b"\x1f\x8b",
+        content_type="application/json",
+        headers={"Authorization": f"Api-Key {api_key}", "Content-Encoding": "gzip"},
+    )
+    assert answer.status_code == 415
+
+
+def test_another_method_is_not_allowed_and_a_closing_slash_is(client, api_key):
+    headers = {"Authorization": f"Api-Key {api_key}"}
+    assert client.get(URL, headers=headers).status_code == 405
+    assert client.get(URL).status_code == 401
+    assert client.post(f"{URL}/", json.dumps(event()), content_type="application/json", headers=headers).status_code == 202
+
+
+def test_known_events_do_not_hide_a_refused_one(post):
+    known = event()
+    post(known)
+    assert post([known, event(id="bad", type="call.exploded")]).status_code == 400
+
+
+def test_a_broker_that_is_gone_is_not_waited_for_again_and_again(post, monkeypatch):
+    tries = []
+
+    def gone(**kwargs):
+        tries.append(True)
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(tasks, "_next_nudge", 0.0)
+    monkeypatch.setattr(tasks.fold_events, "apply_async", gone)
+    for number in range(5):
+        assert post(event(id=str(number))).status_code == 202
+    assert len(tries) == 1

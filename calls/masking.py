@@ -11,7 +11,7 @@ from callcenter_site.phone_numbers import mask
 from calls.models import Call, Direction
 from configuration.access import SEE_FULL_NUMBER
 
-_NUMBER_FIELDS = frozenset({"calling_number", "called_number", "number", "to_number", "input", "text"})
+_NUMBER_FIELDS = frozenset({"calling_number", "called_number", "number", "to_number", "prompt", "input", "text"})
 _LONG_DIGITS = re.compile(r"\+?\d(?:[ \-]?\d){6,}")
 
 

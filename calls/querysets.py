@@ -57,9 +57,6 @@ class CallQuerySet(AccountQuerySet):
     def closed(self) -> Self:
         return self.filter(ended_at__isnull=False)
 
-    def answered(self) -> Self:
-        return self.filter(answered_at__isnull=False)
-
     def started_within(self, start: dt.datetime, end: dt.datetime) -> Self:
         return self.filter(started_at__gte=start, started_at__lt=end)
 

@@ -87,12 +87,15 @@ class QueueEntrySerializer(_PartSerializer):
 
 
 class IvrStepSerializer(_PartSerializer):
-    prompt = serializers.CharField(help_text="The prompt's code or its text.")
+    prompt = serializers.SerializerMethodField(help_text="The prompt's code or its text.")
     input = serializers.SerializerMethodField(help_text="What the caller entered.")
 
     class Meta:
         model = IvrStep
         fields: ClassVar[list[str]] = ["seq", "step", "prompt", "prompt_kind", "prompted_at", "input", "input_kind", "input_at"]
+
+    def get_prompt(self, step: IvrStep) -> str:
+        return masking.shown_text(step.prompt, whole=self.sees_numbers)
 
     def get_input(self, step: IvrStep) -> str:
         return masking.shown_text(step.input, whole=self.sees_numbers)

@@ -122,7 +122,7 @@ def draw(call: Call, *, at: dt.datetime, zone: zoneinfo.ZoneInfo, whole_numbers:
 
 
 def agent_name(leg: CallLeg) -> str:
-    """Who the leg belongs to, as far as the portal knows; empty for an agent who was erased."""
+    """Who the leg belongs to, as far as the portal knows."""
     if leg.agent is not None:
         return str(leg.agent)
     return leg.agent_reference or _("agent no longer known")

@@ -181,11 +181,11 @@ def test_numbers_are_masked_for_who_may_not_see_them(client, account):
     call = CallFactory(account=account, calling_number="+8613800138000", called_number="+861055500001", remark="ring 13911112222")
     CallLegFactory(call=call, kind=LegKind.EXTERNAL, number="+862155667788")
     CallLegFactory(call=call, transfer_kind="blind", transfer_to="+862155667788")
-    IvrStepFactory(call=call, input="4401886622119")
+    IvrStepFactory(call=call, prompt="You call from 13822223333.", input="4401886622119")
     client.force_login(AgentFactory(account=account, kind=Role.Kind.INSPECTOR))
     body = client.get(f"{LIST}{call.pk}/")
     assert body.json()["calling_number"] == "+8613••••••000" and body.json()["called_number"] == "+861055500001"
-    for secret in ("13800138000", "13911112222", "2155667788", "4401886622119"):
+    for secret in ("13800138000", "13822223333", "13911112222", "2155667788", "4401886622119"):
         assert secret not in body.content.decode()
 
 

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
 from unfold.forms import PaginationInlineFormSet
+from unfold.views import ChangeList
 
 from callcenter_site.paging import CountingPaginator
 
@@ -96,6 +97,14 @@ class _Logged:
         return redirect("admin:index")
 
 
+class PortalList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """The theme offers to show all wherever the whole table was not counted; here only where something is left out."""
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
 class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     """A page for rows that people edit."""
 
@@ -105,6 +114,9 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     list_filter_submit = True
     list_per_page = 50
     paginator: "type[Paginator[Any]]" = CountingPaginator
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PortalList
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)

@@ -1,9 +1,13 @@
 """The ASGI application served by uvicorn."""
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter_site.settings")
+
+# WhiteNoise hands over static files as plain iterators; they are small and read once per browser.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 application = get_asgi_application()

@@ -246,6 +246,7 @@ class MembersOfGroup(PortalInline):
 @admin.register(SkillGroup)
 class SkillGroupAdmin(PortalAdmin):
     list_display = ["name", "show_members", "show_target", "wrap_up_seconds", "is_active"]
+    ordering = ["name"]  # said again: counting members drops the model's own
     list_filter = [("is_active", BooleanRadioFilter)]
     search_fields = ["name"]
     inlines = [MembersOfGroup]

@@ -51,7 +51,7 @@ def change_status(
 
 
 @transaction.atomic
-def record_status_changes(*, account: Account, changes: list[StatusFact], at: dt.datetime | None = None) -> int:
+def record_status_changes(*, account: Account, changes: list[StatusFact]) -> int:
     """Puts changes into their agents' chains and returns how many were new."""
     facts = {fact.change_key: fact for fact in changes}
     if not facts:

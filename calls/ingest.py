@@ -261,7 +261,7 @@ def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
                 if row.type not in AGENT_TYPES:
                     calls[bytes(row.call_key)].append(row.id)
             if status_ids:
-                _fold_statuses(account, status_ids, at)
+                _fold_statuses(account, status_ids)
             if calls:
                 _fold_calls(account, calls, at, write)
     return len(claimed)
@@ -352,7 +352,7 @@ def _facts(stored: Call | None, events: list[lifecycle.Event]) -> lifecycle.Call
     return lifecycle.fold(events)
 
 
-def _fold_statuses(account: Account, event_ids: list[int], at: dt.datetime) -> None:
+def _fold_statuses(account: Account, event_ids: list[int]) -> None:
     events = list(CallEvent.objects.filter(pk__in=event_ids))
     agents = find_agents(account=account, references={event.data["agent"] for event in events})
     record_status_changes(
@@ -369,7 +369,6 @@ def _fold_statuses(account: Account, event_ids: list[int], at: dt.datetime) -> N
             for event in events
             if event.data["agent"] in agents
         ],
-        at=at,
     )
     known = [event.pk for event in events if event.data["agent"] in agents]
     unknown = [event for event in events if event.data["agent"] not in agents]

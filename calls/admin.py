@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.views import ChangeList
 
+from agents.querysets import sees_account
 from callcenter_site.admin import FactAdmin
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator
@@ -264,7 +265,7 @@ class CallAdmin(GrowingAdmin):
 
     def _events(self, request: HttpRequest, call: Call, whole: bool) -> tuple[list[dict[str, Any]] | None, bool]:
         user: Any = request.user
-        if not user.has_perm("calls.view_callevent"):
+        if not user.has_perm("calls.view_callevent") or not sees_account(user):
             return None, False
         rows = CallEvent.objects.visible_to(user).filter(call_key=call.call_key).order_by("occurred_at", "pk")
         events = list(rows[: MOST_EVENTS + 1])

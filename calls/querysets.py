@@ -6,7 +6,7 @@ from typing import Any, Self
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 
-from agents.querysets import own_groups
+from agents.querysets import own_groups, sees_account
 from callcenter_site.phone_numbers import canonical
 from configuration.access import SEE_RECORDINGS, SEE_VOICEMAIL
 from configuration.models import Role
@@ -79,6 +79,11 @@ class OfVisibleCalls(AccountQuerySet):
 
 
 class CallEventQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Only whoever sees the whole account: an event comes before its call, so it is nobody's and no group's."""
+        rows = super().visible_to(actor)
+        return rows if sees_account(actor) else rows.none()
+
     def due(self, *, at: dt.datetime | None = None) -> Self:
         """Waiting to be folded, oldest first."""
         return self.filter(state="pending", retry_at__lte=at or timezone.now()).order_by("id")

@@ -41,12 +41,11 @@ _SUPERVISOR = _INSPECTOR | {
     SEE_FULL_NUMBER,
     "agents.use_desk",
     "agents.view_statuschange",
-    "calls.view_callevent",
     "configuration.view_servicenumber",
 }
 _ADMINISTRATOR = (
     _SUPERVISOR
-    | {"calls.redrive_callevent", "calls.view_unknownname", "retention.view_purgerun"}
+    | {"calls.view_callevent", "calls.redrive_callevent", "calls.view_unknownname", "retention.view_purgerun"}
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of("agents", "skillgroup", "view", "add", "change")
     | _all_of("agents", "skillgroupmember")

@@ -457,6 +457,37 @@ def event(account, name: str, state: str, **fields) -> CallEvent:
     )
 
 
+def test_events_are_shown_only_to_who_sees_the_whole_account(client, account):
+    """An event may be of a call, a person or a group that somebody of narrower scope never sees."""
+    groups = Role.objects.create(
+        account=account,
+        name="Groups",
+        data_scope=Role.DataScope.GROUPS,
+        permissions=["agents.enter_admin", "calls.view_call", "calls.view_callevent", "calls.redrive_callevent"],
+    )
+    person = AgentFactory(account=account, role=groups)
+    client.force_login(person)
+    call = CallFactory(account=account, agent=person)
+    CallLegFactory(call=call, agent=person)
+    kept = event(account, "hidden-event", EventState.DEAD, call_key=call.call_key)
+    assert "hidden-event" not in client.get(EVENTS).content.decode()
+    assert client.get(f"{EVENTS}{kept.pk}/change/").status_code == 302
+    page = record(client, call)
+    assert page.status_code == 200 and page.context["may_see_events"] is False
+    client.post(EVENTS, {"action": "fold_again", "_selected_action": [kept.pk]})
+    kept.refresh_from_db()
+    assert kept.state == EventState.DEAD
+    Role.objects.filter(pk=groups.pk).update(data_scope=Role.DataScope.ACCOUNT)
+    assert "hidden-event" in client.get(EVENTS).content.decode()
+    assert record(client, call).context["may_see_events"] is True
+
+
+def test_a_supervisor_has_no_page_of_events(client, account):
+    client.force_login(AgentFactory(account=account, kind=Role.Kind.SUPERVISOR))
+    assert client.get(EVENTS).status_code == 403
+    assert EVENTS not in client.get("/admin/").content.decode()
+
+
 def test_failed_events_are_folded_again_and_others_left_alone(administrator, client, account):
     dead = event(account, "dead", EventState.DEAD, error="no such thing", attempts=8)
     folded = event(account, "folded", EventState.FOLDED)

@@ -8,6 +8,7 @@ import base64
 import binascii
 import datetime as dt
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -126,7 +127,7 @@ class NewestFirstByTime(BasePagination):
         asked = request.query_params.get("limit")
         if asked is None:
             return self.page_size
-        if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked[:6]) <= self.max_page_size:
+        if not re.fullmatch(r"[0-9]{1,6}", asked) or not 1 <= int(asked) <= self.max_page_size:
             raise exceptions.ValidationError({"limit": [_("Give a number from 1 to %(most)d.") % {"most": self.max_page_size}]})
         return int(asked)
 
@@ -147,8 +148,9 @@ def _read_cursor(text: str) -> tuple[dt.datetime, int]:
     try:
         moment, pk = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         at = dt.datetime.fromisoformat(moment)
-        if at.tzinfo is None or not isinstance(pk, int) or isinstance(pk, bool) or not 0 <= pk < 2**63:
+        if at.utcoffset() is None or not isinstance(pk, int) or isinstance(pk, bool) or not 0 <= pk < 2**63:
             raise ValueError
-    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        at = at.astimezone(dt.UTC)  # the database takes UTC, and the ends of the calendar have none of it
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
         raise exceptions.ValidationError({"cursor": [_("This is not a cursor of ours; start without one.")]}) from error
     return at, pk

@@ -30,8 +30,11 @@ class _MomentField(IsoDateTimeField):
         text = re.sub(r" (\d\d:?\d\d)$", r"+\1", str(value or "").strip())
         if text and not re.search(r"(Z|z|[+-]\d\d:?\d\d)$", text):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        moment: dt.datetime | None = super().to_python(text)
-        return moment
+        try:
+            moment: dt.datetime | None = super().to_python(text)
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError as error:  # an end of the calendar, which other zones do not have
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class _MomentFilter(django_filters.IsoDateTimeFilter):

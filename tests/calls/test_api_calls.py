@@ -1,5 +1,6 @@
 """Reading service records over the API."""
 
+import base64
 import datetime as dt
 from urllib.parse import quote
 
@@ -68,12 +69,23 @@ def test_pages_give_each_call_once_also_when_many_started_at_the_same_instant(ap
     assert len(seen) == len(set(seen)) == 26 and seen[-1] == "older" and "newest" not in seen
 
 
-@pytest.mark.parametrize("cursor", ["x", "bm90anNvbg", "W10", quote("WyIyMDI2LTExLTI0IiwgMV0"), "é", "%00", "A" * 20_000])
+AT_THE_END_OF_TIME = base64.urlsafe_b64encode(b'["0001-01-01T00:00:00+23:59",1]').decode().rstrip("=")
+
+
+@pytest.mark.parametrize("name", ["started_after", "started_before"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_beyond_the_calendar_is_refused(api, name, moment):
+    assert refusal(api.get(f"{LIST}?{name}={quote(moment)}")) == [name]
+
+
+@pytest.mark.parametrize(
+    "cursor", [AT_THE_END_OF_TIME, "x", "bm90anNvbg", "W10", quote("WyIyMDI2LTExLTI0IiwgMV0"), "é", "%00", "A" * 20_000]
+)
 def test_a_cursor_that_is_not_ours_is_refused(api, cursor):
     assert refusal(api.get(f"{LIST}?cursor={cursor}")) == ["cursor"]
 
 
-@pytest.mark.parametrize("limit", ["0", "501", "x", "-1", "9" * 400, "٣"])
+@pytest.mark.parametrize("limit", ["", "0", "501", "x", "-1", "9" * 400, "0005000", "000050" + "9" * 5000, "10%0A", "٣"])
 def test_a_limit_out_of_bounds_is_refused(api, limit):
     assert refusal(api.get(f"{LIST}?limit={limit}")) == ["limit"]
 

@@ -14,7 +14,7 @@ from calls.vocabulary import AGENT_TYPES, TYPES, problems_of
 from configuration.models import Account
 
 MAX_ID = 255
-MAX_DATA_BYTES = 64 * 1024
+MAX_DATA_BYTES = 32 * 1024
 MAX_DEPTH = 20
 AHEAD = dt.timedelta(minutes=10)
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)

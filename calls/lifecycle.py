@@ -73,8 +73,9 @@ class LegFacts:
             self.holds[-1] = (self.holds[-1][0], at)
 
     def end(self, at: dt.datetime, result: str = "") -> None:
+        """A transfer may put the end before what the platform still told of this party: no hold outlasts its leg."""
         if self.ended_at is None:
-            self.resume(at)
+            self.holds = [(start, min(end or at, at)) for start, end in self.holds if start < at]
             self.ended_at = at
             self.result = self.result or result
 
@@ -269,11 +270,14 @@ def fold(events: Iterable[Event]) -> CallFacts:
     ordered = in_order(events)
     ordered = [event for event in ordered if not _is_refuted(event, ordered)]
     first = next((event for event in ordered if event.type == "call.started"), ordered[0])
-    facts = CallFacts(started_at=first.at, last_event_at=ordered[-1].at)
+    facts = CallFacts(started_at=min(first.at, ordered[0].at), last_event_at=ordered[-1].at)
+    if first.type == "call.started":
+        _start(facts, first.data)
     for _, tied in groupby(ordered, key=lambda event: event.at):
         for event in _settle_tie(list(tied), facts):
-            if facts.ended_at is None or event.type in AFTER_CALL:
-                _HANDLERS[event.type](facts, event)
+            handle = _HANDLERS.get(event.type)
+            if handle is not None and (facts.ended_at is None or event.type in AFTER_CALL):
+                handle(facts, event)
     facts.state = _state(facts)
     if facts.ended_at is not None:
         facts.outcome = _outcome(facts)
@@ -304,10 +308,8 @@ def _settle_tie(tied: list[Event], facts: CallFacts) -> list[Event]:
 # --- What each event does --------------------------------------------------------------------------------------------
 
 
-def _started(facts: CallFacts, event: Event) -> None:
-    if event.at != facts.started_at:
-        return  # a second start of the same call says nothing new
-    data = event.data
+def _start(facts: CallFacts, data: dict[str, Any]) -> None:
+    """What the first start says of the whole call, wherever a wrong clock put it; a second one says nothing new."""
     facts.direction = data.get("direction", facts.direction)
     for name in ("call_type", "calling_number", "called_number", "provider", "location"):
         setattr(facts, name, data.get(name) or "")
@@ -514,7 +516,6 @@ def _ended(facts: CallFacts, event: Event) -> None:
 
 
 _HANDLERS: dict[str, Callable[[CallFacts, Event], None]] = {
-    "call.started": _started,
     "call.ivr_prompted": _ivr_prompted,
     "call.ivr_input": _ivr_input,
     "call.queued": _queued,

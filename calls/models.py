@@ -220,6 +220,7 @@ class Call(AccountOwned):
             models.Index(fields=["account", "started_at"], name="call_started"),
             models.Index(fields=["account", "state", "started_at"], name="call_state"),
             models.Index(fields=["account", "outcome", "started_at"], name="call_outcome"),
+            models.Index(fields=["account", "direction", "started_at"], name="call_direction"),
             models.Index(fields=["account", "agent", "started_at"], name="call_agent"),
             models.Index(fields=["account", "skill_group", "started_at"], name="call_group"),
             models.Index(fields=["account", "calling_number", "started_at"], name="call_calling"),

@@ -71,6 +71,9 @@ _WRITTEN = (
     "folded_at",
     "sealed_at",
 )
+ROWS_AT_ONCE = 200
+"""Rows of one INSERT: with the longest texts that intake lets in they stay far below any server's packet limit."""
+
 _LONGEST_MARKED = dt.timedelta(days=2)
 """A stretch longer than this is a broken clock; its first and last slots are marked, not all between."""
 
@@ -162,11 +165,12 @@ def amended(stored: Call, events: list[Event]) -> CallFacts:
 
 
 def note_unknown_names(account: Account, names: Iterable[tuple[str, str]]) -> None:
-    rows = [
-        UnknownName(account=account, kind=kind, name=name, name_hash=hashlib.sha256(name.encode()).digest())
-        for kind, name in sorted(names)
-    ]
+    rows = [UnknownName(account=account, kind=kind, name=name, name_hash=name_hash(name)) for kind, name in sorted(names)]
     UnknownName.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def name_hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
 
 
 def relist(*, account: Account, call_ids: Iterable[int]) -> None:
@@ -181,6 +185,8 @@ def relist(*, account: Account, call_ids: Iterable[int]) -> None:
         Call.objects.filter(pk=call.pk).update(
             agent_id=answered[-1].agent_id if answered else None, skill_group_id=groups[-1] if groups else None
         )
+        if groups:
+            Voicemail.objects.filter(call_id=call.pk, skill_group=None).update(skill_group_id=groups[-1])
         touched |= _slots_of_call(call)
         for leg in legs:
             touched |= _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.offered_at)
@@ -211,7 +217,7 @@ def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None
 
 
 def _insert(account: Account, calls: list[Call]) -> None:
-    Call.objects.bulk_create(calls)
+    Call.objects.bulk_create(calls, batch_size=ROWS_AT_ONCE)
     if calls and calls[0].pk is None:  # MySQL does not say which ids it gave
         keys = [call.call_key for call in calls]
         ids = {bytes(key): pk for key, pk in _by_key(account, keys).values_list("call_key", "pk")}
@@ -221,7 +227,9 @@ def _insert(account: Account, calls: list[Call]) -> None:
 
 def _update(calls: list[Call]) -> None:
     target = ["id"] if connection.features.supports_update_conflicts_with_target else None
-    Call.objects.bulk_create(calls, update_conflicts=True, update_fields=list(_WRITTEN), unique_fields=target)
+    Call.objects.bulk_create(
+        calls, batch_size=ROWS_AT_ONCE, update_conflicts=True, update_fields=list(_WRITTEN), unique_fields=target
+    )
 
 
 def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> CallLeg:
@@ -317,7 +325,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.da
     if stale:
         gone = model.objects.filter(call_id__in=stale)
         gone._raw_delete(gone.db)
-    model.objects.bulk_create(fresh)
+    model.objects.bulk_create(fresh, batch_size=ROWS_AT_ONCE)
     times = [columns.index(name) for name in ("offered_at", "answered_at", "ended_at", "entered_at") if name in columns]
     return {
         slot
@@ -334,11 +342,13 @@ def _add_audio(account: Account, calls: dict[bytes, Call], folded: dict[bytes, C
         wanted = {audio.event_key: (calls[key], audio) for key, facts in folded.items() for audio in getattr(facts, attribute)}
         if not wanted:
             continue
-        known = model.objects.for_account(account).filter(event_key__in=list(wanted)).values_list("event_key", flat=True)
-        have = {bytes(event_key) for event_key in known}
-        model.objects.bulk_create(
-            [_audio_row(model, account, call, audio, names) for key, (call, audio) in wanted.items() if key not in have]
-        )
+        rows = {key: _audio_row(model, account, call, audio, names) for key, (call, audio) in wanted.items()}
+        stored = model.objects.for_account(account).filter(event_key__in=list(rows))
+        for row in stored:
+            new = rows.pop(bytes(row.event_key))
+            if model is Voicemail and row.skill_group_id != new.skill_group_id:
+                model.objects.filter(pk=row.pk).update(skill_group_id=new.skill_group_id)
+        model.objects.bulk_create(rows.values(), batch_size=ROWS_AT_ONCE)
 
 
 def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: AudioFacts, names: _Names) -> Any:

@@ -20,6 +20,7 @@ from calls.models import (
     Recording,
     StaleCallSlot,
     UnknownName,
+    Voicemail,
 )
 from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
 from tests.scenarios import at, events_of
@@ -43,6 +44,7 @@ TRANSFERRED = """
     10:05:00 recorded
     10:05:10 wrap_up_ended agent=1002
 """
+LEFT_A_MESSAGE = "11:00:00 started\n11:00:10 queued skill_group=S\n11:00:50 voicemail_left\n11:00:55 ended"
 ABANDONED = "11:00:00 started\n11:00:10 queued skill_group=S\n11:00:50 ended"
 
 
@@ -79,6 +81,7 @@ def whole_tables() -> dict[str, list]:
     for model in (CallLeg, QueueEntry, IvrStep):
         rows = [{**row, "id": None, "call_id": keys[row["call_id"]]} for row in model.objects.values()]
         tables[model.__name__] = sorted(map(repr, rows))
+    tables["voicemails"] = sorted(map(repr, Voicemail.objects.values("event_key", "skill_group")))
     tables["recordings"] = sorted(map(repr, Recording.objects.values("event_key", "duration_seconds")))
     return tables
 
@@ -106,13 +109,13 @@ def test_the_day_a_call_ended_is_the_day_of_its_account():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_order_doubling_and_batching_gives_identical_rows(account, people, seed):
-    accept(account, TRANSFERRED, ABANDONED)
+    accept(account, TRANSFERRED, LEFT_A_MESSAGE)
     fold_all()
     expected = whole_tables()
-    for model in (Recording, CallLeg, QueueEntry, IvrStep, Call, CallEvent, StaleCallSlot):
+    for model in (Recording, Voicemail, CallLeg, QueueEntry, IvrStep, Call, CallEvent, StaleCallSlot):
         model.objects.all().delete()
     chance = random.Random(seed)
-    items = [*events_of(TRANSFERRED, call="call-0"), *events_of(ABANDONED, call="call-1")] * 2
+    items = [*events_of(TRANSFERRED, call="call-0"), *events_of(LEFT_A_MESSAGE, call="call-1")] * 2
     chance.shuffle(items)
     while items:
         size = chance.randint(1, 5)
@@ -122,7 +125,7 @@ def test_any_order_doubling_and_batching_gives_identical_rows(account, people, s
             ingest.fold_due(at=NOW, limit=chance.randint(1, 9))
     fold_all()
     assert whole_tables() == expected
-    assert CallEvent.objects.count() == len(events_of(TRANSFERRED)) + len(events_of(ABANDONED))
+    assert CallEvent.objects.count() == len(events_of(TRANSFERRED)) + len(events_of(LEFT_A_MESSAGE))
 
 
 def test_the_same_event_twice_is_a_duplicate_and_with_other_content_a_conflict(account):
@@ -198,6 +201,34 @@ def test_unknown_agents_and_groups_are_kept_by_name_told_and_matched_later(accou
     leg = CallLeg.objects.get()
     assert (leg.agent, leg.agent_reference, leg.skill_group) == (agent, "", group)
     assert StaleCallSlot.objects.exists()
+
+
+def test_a_name_is_matched_letter_by_letter(account):
+    accept(
+        account,
+        "10:00:00 started\n10:00:20 answered agent=BOB\n10:01:00 ended",
+        "10:00:00 started\n10:00:20 answered agent=bob\n10:01:00 ended",
+    )
+    fold_all()
+    agent = AgentFactory(account=account, staff_id="bob")
+    ingest.match_references(at=NOW)
+    legs = CallLeg.objects.order_by("agent_reference").values_list("agent", "agent_reference")
+    assert list(legs) == [(agent.pk, ""), (None, "BOB")]
+    assert list(UnknownName.objects.values_list("name", flat=True)) == ["BOB"]
+
+
+def test_the_longest_texts_there_may_be_are_written(account):
+    text = "😀" * 5000
+    items = [
+        event | {"subject": f"call-{number}", "id": f"{number}-{event['id']}"}
+        for number in range(300)
+        for event in events_of(f"10:00:00 started\n10:00:50 ended\n10:00:55 remarked text={text}")
+    ]
+    for first in range(0, len(items), 300):
+        ingest.accept_events(account=account, items=items[first : first + 300], at=NOW)
+    while ingest.fold_due(at=NOW):
+        pass
+    assert Call.objects.filter(remark=text).count() == 300
 
 
 def test_an_agent_of_another_account_is_unknown_here(account):

@@ -205,6 +205,25 @@ def test_an_attended_transfer_without_a_word_of_the_first_agent_ends_them_at_the
     assert facts.legs[0].ended_at == at("10:02:30")
 
 
+def test_no_hold_outlasts_the_leg_of_an_agent_who_passed_the_call_on():
+    facts = record("""
+        10:00:00 started
+        10:00:01 answered agent=A
+        10:00:10 transferred from=A to_agent=B kind=attended
+        10:00:20 held agent=A
+        10:02:00 resumed agent=A
+        10:03:20 ended
+    """)
+    assert (facts.talk_seconds, facts.hold_seconds) == (9, 0)
+
+
+def test_a_start_with_a_wrong_clock_still_says_what_the_call_was():
+    facts = record(
+        "10:00:05 queued skill_group=S\n10:00:30 ended\n10:01:00 started direction=outbound called_number=+861055500009"
+    )
+    assert (facts.started_at, facts.direction, facts.called_number) == (at("10:00:05"), "outbound", "+861055500009")
+
+
 def test_a_transfer_to_an_external_center_is_a_leg_with_number_and_provider():
     facts = record("""
         10:00:00 started

@@ -5,9 +5,11 @@ import warnings
 
 from django.core.asgi import get_asgi_application
 
+from callcenter_site.body_limit import BodyLimit
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter_site.settings")
 
 # WhiteNoise hands over static files as plain iterators; they are small and read once per browser.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
-application = get_asgi_application()
+application = BodyLimit(get_asgi_application())

@@ -140,6 +140,8 @@ CELERY_TASK_DEFAULT_QUEUE = "ingest"
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
 EVENT_BODY_BYTES = 1024 * 1024
+BODY_BYTES = 8 * 1024 * 1024  # of any other request
+BODY_STALL_SECONDS = 30
 EVENT_BATCH = 1000
 INBOX_MAX = env.integer("INBOX_MAX", 500_000, minimum=1)
 INBOX_MAX_PER_ACCOUNT = env.integer("INBOX_MAX_PER_ACCOUNT", 100_000, minimum=1)

@@ -9,12 +9,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
@@ -38,14 +41,25 @@ class SignInForm(AuthenticationForm):
         """Whether somebody may sign in is the backend's answer; the page they open asks for its own permission."""
 
 
-class OneWayAutocomplete(AutocompleteJsonView):
-    """Offers what a row may point to. Django fails on what points to a row, which no form asks for."""
+class AskedForAutocomplete(AutocompleteJsonView):
+    """Offers only what some form or filter asks for. Django offers whatever the address names, and a search made for no
+    form may walk a table that grows."""
 
     def process_request(self, request: HttpRequest) -> Any:
         term, model_admin, source_field, to_field_name = super().process_request(request)
-        if not source_field.concrete:
+        if source_field not in self._asked_for():
             raise PermissionDenied
         return term, model_admin, source_field, to_field_name
+
+    def _asked_for(self) -> set[Any]:
+        fields = set()
+        for page in self.admin_site._registry.values():
+            for form in (page, *page.inlines):
+                fields.update(form.model._meta.get_field(name) for name in form.autocomplete_fields)
+            for item in page.list_filter:
+                if isinstance(item, tuple) and issubclass(item[1], AutocompleteSelectFilter):
+                    fields.add(get_fields_from_path(page.model, item[0])[-1])
+        return fields
 
 
 class PortalSite(UnfoldAdminSite):
@@ -66,7 +80,13 @@ class PortalSite(UnfoldAdminSite):
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
-        return OneWayAutocomplete.as_view(admin_site=self)(request)
+        return AskedForAutocomplete.as_view(admin_site=self)(request)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            return super().search(request, extra_context)  # type: ignore[no-any-return]
+        except InvalidPage as error:
+            raise Http404 from error
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Who is signed in and may not enter the admin is sent to the desk, which has an answer for everybody."""

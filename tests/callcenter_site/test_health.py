@@ -1,6 +1,11 @@
 """`/healthz` says the process lives, `/readyz` what it can reach, and neither says more."""
 
+from unittest import mock
+
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.httpsession import URLLib3Session
+from django.conf import settings as portal
 from django.core.files.storage import default_storage
 from django.db import OperationalError, connection
 
@@ -31,6 +36,29 @@ def test_a_lost_database_is_named_without_its_reason(client, monkeypatch):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("answer", "said"), [(200, "ok"), (403, "failed"), (404, "failed")])
+def test_a_store_without_the_bucket_is_named(client, settings, monkeypatch, answer, said):
+    """Such a store says of any file that it is not there, as a store with an empty bucket does."""
+    options = {
+        "bucket_name": "lost",
+        "region_name": "x",
+        "access_key": "x",
+        "secret_key": "x",
+        "endpoint_url": "http://127.0.0.1:1",
+    }
+    settings.COS_BUCKET = "lost"
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
+
+    def send(self, request):
+        assert request.url == "http://127.0.0.1:1/lost" and request.method == "HEAD"
+        return AWSResponse(request.url, answer, {}, mock.Mock(stream=lambda: [b""]))
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    assert client.get("/readyz").json()["storage"] == said
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(bool(portal.COS_BUCKET), reason="asks the store of files")
 def test_a_lost_store_is_named(client, monkeypatch):
     def lost(self, name):
         raise OSError("no route to host")

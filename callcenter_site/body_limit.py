@@ -6,15 +6,16 @@ open. Here a body that is too large, or that stops coming, is answered first.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.conf import settings
 
-Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EVENTS = "/api/v1/events"
 
@@ -30,7 +31,7 @@ class BodyLimit:
     def __init__(self, application: Application) -> None:
         self.application = application
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
@@ -82,7 +83,7 @@ class _Body:
         return _Refused(413, f"The body is larger than {self._most} bytes.")
 
 
-async def _with_length(scope: Message, body: _Body) -> tuple[Message, Receive]:
+async def _with_length(scope: Scope, body: _Body) -> tuple[Scope, Receive]:
     """The same request as if its length had been declared."""
     parts: list[bytes] = []
     while not body.is_whole:

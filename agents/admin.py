@@ -22,7 +22,7 @@ from agents.onboarding import open_account
 from agents.wording import terminal
 from callcenter_site.admin import (
     AccountForm,
-    FactAdmin,
+    GrowingAdmin,
     PortalAdmin,
     PortalInline,
     ScopedDropdownFilter,
@@ -276,10 +276,12 @@ class SkillGroupAdmin(PortalAdmin):
 
 
 @admin.register(StatusChange)
-class StatusChangeAdmin(FactAdmin):
+class StatusChangeAdmin(GrowingAdmin):
     list_display = ["agent", "show_status", "reason", "show_terminal", "started_at", "ended_at", "show_length"]
     list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
     list_select_related = ["agent"]
+    ordering = ["-started_at", "-pk"]
+    sortable_by = ["started_at"]
     fields = ["agent", "status", "reason", "show_terminal", "started_at", "ended_at"]
 
     @display(description=_("status"), label=STATUS_COLOURS)

@@ -205,6 +205,7 @@ class StatusChange(AccountOwned):
         indexes = [
             models.Index(fields=["account", "agent", "started_at"], name="status_agent_time"),
             models.Index(fields=["account", "ended_at", "started_at"], name="status_open"),
+            models.Index(fields=["account", "started_at", "id"], name="status_time"),
         ]
 
     def __str__(self) -> str:

@@ -14,12 +14,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.views import ChangeList
 
 from agents.querysets import sees_account
-from callcenter_site.admin import FactAdmin
+from callcenter_site.admin import GrowingAdmin, GrowingList
 from callcenter_site.durations import clock
-from callcenter_site.paging import BoundedPaginator
 from calls import admin_filters as filters
 from calls import ingest, masking, search
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
@@ -62,13 +60,6 @@ MOST_EVENTS = 500
 """Raw events shown with a record; a call of more says so."""
 
 
-class GrowingList(ChangeList):
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        # The theme's header would state the bounded count as if it were the whole; the foot of the list says it right.
-        self.full_result_count = self.result_count
-
-
 class EventList(GrowingList):
     @property
     def is_narrowed(self) -> bool:
@@ -94,25 +85,6 @@ class CallList(GrowingList):
     def is_narrowed(self) -> bool:
         """Whether there may be records that this selection hides."""
         return bool(self.root_queryset.exists())
-
-
-class GrowingAdmin(FactAdmin):
-    """A page for a table of any size: never counted whole, sorted only along an index."""
-
-    paginator = BoundedPaginator
-    empty_value_display = "–"
-    list_fullwidth = True
-    list_max_show_all = 0
-    show_facets = admin.ShowFacets.NEVER  # each of them counts the whole table
-    actions: Any = []
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        return GrowingList
-
-    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> BoundedPaginator:
-        asked = request.GET.get("p", "1")
-        page = int(asked[:6]) if asked.isascii() and asked.isdigit() else 1
-        return BoundedPaginator(queryset, per_page, page_asked_for=page, allow_empty_first_page=True)
 
 
 @admin.register(Call)

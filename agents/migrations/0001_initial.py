@@ -129,6 +129,10 @@ class Migration(migrations.Migration):
             model_name='statuschange',
             index=models.Index(fields=['account', 'ended_at', 'started_at'], name='status_open'),
         ),
+        migrations.AddIndex(
+            model_name='statuschange',
+            index=models.Index(fields=['account', 'started_at', 'id'], name='status_time'),
+        ),
         migrations.AddConstraint(
             model_name='statuschange',
             constraint=models.UniqueConstraint(fields=('account', 'change_key'), name='status_change_once'),

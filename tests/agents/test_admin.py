@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -419,6 +421,35 @@ class TestSigningIn:
         desk_worker.account.terminated_at = timezone.now()
         desk_worker.account.save()
         assert client.post("/admin/login/", {"username": desk_worker.email, "password": PASSWORD}).status_code == 200
+
+
+class TestStatusChanges:
+    def test_a_long_list_is_neither_counted_whole_nor_sorted(self, client, desk_worker):
+        client.force_login(AgentFactory(account=desk_worker.account, kind=Role.Kind.ADMINISTRATOR))
+        start = timezone.now()
+        StatusChange.objects.bulk_create(
+            StatusChange(
+                account=desk_worker.account,
+                agent=desk_worker,
+                status=Status.BREAK,
+                started_at=start - dt.timedelta(seconds=n),
+                ended_at=start,
+                change_key=n.to_bytes(32, "big"),
+            )
+            for n in range(1200)
+        )
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get("/admin/agents/statuschange/")
+        assert [row.started_at for row in page.context["cl"].result_list[:2]] == [start, start - dt.timedelta(seconds=1)]
+        assert "1,000+" in page.content.decode()
+        asked = [query["sql"] for query in queries if "agents_statuschange" in query["sql"]]
+        assert asked and all("LIMIT" in sql for sql in asked)
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                for sql in asked:
+                    cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+                    plan = str(cursor.fetchall())
+                    assert "status_time" in plan and "TEMP B-TREE" not in plan, plan
 
 
 def test_no_page_of_another_package_is_taken_in():

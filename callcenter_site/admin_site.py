@@ -52,13 +52,13 @@ class AskedForAutocomplete(AutocompleteJsonView):
         return term, model_admin, source_field, to_field_name
 
     def _asked_for(self) -> set[Any]:
-        fields = set()
-        for page in self.admin_site._registry.values():
+        fields: set[Any] = set()
+        for page in admin.site._registry.values():
             for form in (page, *page.inlines):
                 fields.update(form.model._meta.get_field(name) for name in form.autocomplete_fields)
             for item in page.list_filter:
                 if isinstance(item, tuple) and issubclass(item[1], AutocompleteSelectFilter):
-                    fields.add(get_fields_from_path(page.model, item[0])[-1])
+                    fields.add(get_fields_from_path(page.model, str(item[0]))[-1])
         return fields
 
 

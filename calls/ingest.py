@@ -9,21 +9,22 @@ key, and the loser's transaction runs again.
 """
 
 import datetime as dt
-import json
 import logging
 import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, OperationalError, ProgrammingError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, ProgrammingError, transaction
 from django.utils.translation import gettext_noop
 
 from agents.matching import find_agents, find_skill_groups
 from agents.presence import StatusFact, record_status_changes
+from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from calls import lifecycle, records
 from calls.envelope import MAX_ID, NewEvent, read_event
@@ -97,59 +98,16 @@ def _keep(account: Account, rows: list[tuple[int, NewEvent]], answers: list[Answ
 
 
 def _insert(account: Account, events: list[NewEvent], at: dt.datetime) -> None:
-    """One multi-row INSERT written out, because building a model instance for each event costs more than all checks."""
-    if not events:
-        return
-    moment = connection.ops.adapt_datetimefield_value
-    binary: Any = connection.Database.Binary  # type: ignore[attr-defined]
-    arrived = moment(at)
-    rows = [
-        (
-            account.pk,
-            binary(event.event_key),
-            binary(event.body_hash),
-            binary(event.call_key),
-            event.source,
-            event.event_id,
-            event.type,
-            event.subject,
-            event.sequence,
-            moment(event.occurred_at),
-            arrived,
-            json.dumps(event.data),
-            EventState.PENDING.value,
-            0,
-            arrived,
-            "",
-        )
-        for event in sorted(events, key=lambda event: event.event_key)  # writers of the same events queue up in one order
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(_INSERT, rows)
+    ordered = sorted(events, key=lambda event: event.event_key)  # writers of the same events queue up in one order
+    insert_rows(
+        CallEvent,
+        (*_OF_EVENT, "account_id", "received_at", "retry_at", "state", "attempts", "error"),
+        [[*_values(event), account.pk, at, at, EventState.PENDING.value, 0, ""] for event in ordered],
+    )
 
 
-_COLUMNS = (
-    "account_id",
-    "event_key",
-    "body_hash",
-    "call_key",
-    "source",
-    "event_id",
-    "type",
-    "subject",
-    "sequence",
-    "occurred_at",
-    "received_at",
-    "data",
-    "state",
-    "attempts",
-    "retry_at",
-    "error",
-)
-_INSERT = (
-    f"INSERT INTO {CallEvent._meta.db_table} ({', '.join(_COLUMNS)}) "  # noqa: S608  (names of our own)
-    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
-)
+_OF_EVENT = tuple(field.name for field in fields(NewEvent))
+_values = attrgetter(*_OF_EVENT)
 
 
 def _answer(index: int, item: Any, status: str, code: int, errors: list[dict[str, str]] | None = None) -> Answer:

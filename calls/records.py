@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 
 from agents.matching import find_agents, find_skill_groups
+from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import slots_between
 from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold
@@ -217,12 +218,11 @@ def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None
 
 
 def _insert(account: Account, calls: list[Call]) -> None:
-    Call.objects.bulk_create(calls, batch_size=ROWS_AT_ONCE)
-    if calls and calls[0].pk is None:  # MySQL does not say which ids it gave
-        keys = [call.call_key for call in calls]
-        ids = {bytes(key): pk for key, pk in _by_key(account, keys).values_list("call_key", "pk")}
-        for call in calls:
-            call.pk = ids[call.call_key]
+    names = [field.attname for field in Call._meta.concrete_fields if not field.primary_key]
+    insert_rows(Call, names, [[getattr(call, name) for name in names] for call in calls])
+    ids = {bytes(key): pk for key, pk in _by_key(account, [call.call_key for call in calls]).values_list("call_key", "pk")}
+    for call in calls:
+        call.pk = ids[call.call_key]
 
 
 def _update(calls: list[Call]) -> None:
@@ -325,7 +325,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.da
     if stale:
         gone = model.objects.filter(call_id__in=stale)
         gone._raw_delete(gone.db)
-    model.objects.bulk_create(fresh, batch_size=ROWS_AT_ONCE)
+    insert_rows(model, columns, [[getattr(part, name) for name in columns] for part in fresh])
     times = [columns.index(name) for name in ("offered_at", "answered_at", "ended_at", "entered_at") if name in columns]
     return {
         slot

@@ -184,6 +184,12 @@ class GrowingList(ChangeList):
         # The theme's header would state the bounded count as if it were the whole; the foot of the list says it right.
         self.full_result_count = self.result_count
 
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """Turned round, the page's own order is still that of its index only if every column is turned round."""
+        ordering = super().get_ordering(request, queryset)
+        turned = [name[1:] if name.startswith("-") else f"-{name}" for name in self.model_admin.get_ordering(request)]
+        return turned if turned and ordering[:1] == turned[:1] else ordering  # type: ignore[no-any-return]
+
 
 class GrowingAdmin(FactAdmin):
     """A page for a table of any size: never counted whole, sorted only along an index."""

@@ -440,6 +440,8 @@ class TestStatusChanges:
         )
         with CaptureQueriesContext(connection) as queries:
             page = client.get("/admin/agents/statuschange/")
+            oldest_first = client.get("/admin/agents/statuschange/?o=4")
+        assert oldest_first.context["cl"].result_list[0].started_at == start - dt.timedelta(seconds=1199)
         assert [row.started_at for row in page.context["cl"].result_list[:2]] == [start, start - dt.timedelta(seconds=1)]
         assert "1,000+" in page.content.decode()
         asked = [query["sql"] for query in queries if "agents_statuschange" in query["sql"]]

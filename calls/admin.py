@@ -19,7 +19,7 @@ from agents.querysets import sees_account
 from callcenter_site.admin import GrowingAdmin, GrowingList
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
-from calls import ingest, masking, search
+from calls import ingest, masking, search, views
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.timeline import agent_name, draw, group_name
@@ -227,6 +227,7 @@ class CallAdmin(GrowingAdmin):
                 for step in call.ivr_steps.all()
             ],
             "transfers": [row for row in (_leg_row(leg, whole) for leg in call.legs.all()) if row["row"].transfer_kind],
+            "link_seconds": views.LINK_SECONDS,
             "recordings": [_audio_row(row) for row in call.recordings.all()],
             "voicemails": [_audio_row(row) for row in call.voicemails.all()],
             "may_listen": user.has_perm(LISTEN),

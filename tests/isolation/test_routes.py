@@ -67,6 +67,7 @@ ROUTES: dict[str, Any] = {
     "calls:listen": [Row(Recording, rest={"kind": "recording"}), Row(Voicemail, rest={"kind": "voicemail"})],
     "calls:audio": "test_a_link_to_audio_made_for_somebody_else_opens_nothing",
     "api:events": PAGE,
+    "api:events-slash": PAGE,
     "api:live": PAGE,
     "api:summary": PAGE,
     "api:call-list": PAGE,

@@ -241,10 +241,10 @@ def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime
             facts = _facts(stored.get(key), list(events[key].values()))
         except Exception as error:  # one poisoned call must not keep its neighbours waiting
             log.exception("fold failed for events %s", event_ids[:5])
-            facts = _put_off_the_poisoned(stored.get(key), events[key], at, f"{type(error).__name__} while folding")
+            facts = _put_off_the_poisoned(stored.get(key), events[key], at, FOLD_FAILED % {"error": type(error).__name__})
         else:
             if facts is None:
-                _put_off(event_ids, at, "the call's other events have left the database after a week; send the whole call again")
+                _put_off(event_ids, at, TOO_LATE)
         if facts is not None:
             work.folded[key] = facts
     refused = write(work)

@@ -146,7 +146,7 @@ def replace(
     ):
         touched |= _replace_parts(model, old_ids, rows)
     _add_audio(account, calls, folded, names)
-    StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(touched)])
+    _mark(account, touched)
     note_unknown_names(account, names.unknown)
 
 
@@ -194,7 +194,7 @@ def relist(*, account: Account, call_ids: Iterable[int]) -> None:
             if leg.answered_at is not None:
                 touched |= _slots(leg.answered_at, leg.answered_at)
         touched |= {slot for entry in call.queue_entries.all() for slot in _slots(entry.entered_at, entry.entered_at)}
-    StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(touched)])
+    _mark(account, touched)
 
 
 # --- Rows ------------------------------------------------------------------------------------------------------------
@@ -365,6 +365,10 @@ def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: Audi
 
 
 # --- Marks -----------------------------------------------------------------------------------------------------------
+
+
+def _mark(account: Account, slots: set[dt.datetime]) -> None:
+    StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(slots)])
 
 
 def _slots_of_call(call: Call) -> set[dt.datetime]:

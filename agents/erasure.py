@@ -11,8 +11,14 @@ from configuration.models import Account
 
 KEPT = (
     Kept("agents.Agent", Lifetime.PEOPLE, people=("staff_id", "email", "email_hash", "name", "nickname")),
+    Kept("agents.AgentPhone", Lifetime.PEOPLE, people=("agent", "number", "number_hash")),
     Kept("agents.SkillGroup", Lifetime.CONFIGURATION),
     Kept("agents.SkillGroupMember", Lifetime.PEOPLE, people=("agent",)),
+    Kept(
+        "agents.DeviceCheck",
+        Lifetime.PEOPLE,
+        people=("agent", "browser", "operating_system", "network_type", "round_trip_ms", "downlink_mbps", "address"),
+    ),
     Kept("agents.StatusChange", Lifetime.CALL_DATA, clock="ended_at", people=("agent",)),
 )
 

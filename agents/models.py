@@ -4,18 +4,29 @@ from typing import Any
 
 from auditlog.registry import auditlog
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from agents.querysets import AgentManager, AgentQuerySet, SkillGroupQuerySet, StatusChangeQuerySet
+from agents.querysets import AgentManager, AgentQuerySet, OfAgentQuerySet, SkillGroupQuerySet
 from callcenter_site.fields import Sha256Field
-from configuration.encryption import EncryptedTextField, installation_index
-from configuration.models import Role
+from callcenter_site.phone_numbers import canonical, is_number
+from configuration.encryption import EncryptedTextField, blind_index, installation_index
+from configuration.models import QuickReplyGroup, Role, ScreenPop
 from configuration.scoping import AccountOwned
 
 EMAIL_CONTEXT = "agents_agent.email"
+
+
+PHONE_CONTEXT = "agents_agentphone.number"
+
+
+def phone_index(number: str, *, account_id: int | None) -> bytes:
+    """Keyed hash under which a canonical number is found among an account's agents."""
+    return blind_index(number, account_id=account_id, context=PHONE_CONTEXT)
 
 
 def email_index(email: str) -> bytes:
@@ -56,6 +67,13 @@ class Agent(AbstractBaseUser):
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.OFFLINE, editable=False)
     status_reason = models.CharField(_("reason"), max_length=60, blank=True, editable=False)
     status_since = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+    wrap_up_until = models.DateTimeField(null=True, editable=False)
+    """When a wrap-up ends by itself; null: it waits for somebody to end it."""
+    break_after_call = models.BooleanField(_("break after this call"), default=False, editable=False)
+    break_after_call_reason = models.CharField(max_length=60, blank=True, editable=False)
+    is_online = models.BooleanField(_("online"), default=False, editable=False)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)
+    forced_offline_at = models.DateTimeField(_("forced offline"), null=True, editable=False)
     is_active = models.BooleanField(_("active"), default=True, help_text=_("Who is not active cannot sign in."))
     is_superuser = models.BooleanField(_("operator"), default=False, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -73,6 +91,11 @@ class Agent(AbstractBaseUser):
         permissions = [
             ("enter_admin", "May enter the admin"),
             ("use_desk", "May use the agent desk"),
+            ("set_status", "May set the status of others and take them offline"),
+        ]
+        indexes = [
+            models.Index(fields=["is_online", "last_seen_at"], name="agent_seen"),
+            models.Index(fields=["status", "wrap_up_until"], name="agent_wrap_up"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "staff_id"], name="staff_id_once"),
@@ -122,6 +145,44 @@ class Agent(AbstractBaseUser):
         return self.role.data_scope if self.role else Role.DataScope.OWN
 
 
+class AgentPhone(AccountOwned):
+    """A number an agent is reached on."""
+
+    class Kind(models.TextChoices):
+        EXTENSION = "extension", _("extension")
+        MOBILE = "mobile", _("mobile")
+        EXTERNAL = "external", _("external")
+
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="phones", verbose_name=_("agent"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.EXTENSION)
+    number = EncryptedTextField(_("number"), max_length=32)
+    number_hash = Sha256Field(editable=False)
+
+    objects = OfAgentQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("phone")
+        verbose_name_plural = _("phones")
+        ordering = ["kind", "pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "number_hash"], name="agent_phone_once")]
+        indexes = [
+            models.Index(fields=["account", "number_hash"], name="agent_phone_number"),
+            models.Index(fields=["account", "agent"], name="agent_phone_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} · {self.kind}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.number_hash = phone_index(self.number, account_id=self.account_id)
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        self.number = canonical(self.number, self.account.region)
+        if not is_number(self.number):
+            raise ValidationError({"number": _("This is not a phone number.")})
+
+
 OPERATOR_PERMISSIONS = frozenset(
     {"agents.enter_admin", "configuration.view_account", "configuration.add_account", "configuration.change_account"}
     | {
@@ -148,7 +209,18 @@ class SkillGroup(AccountOwned):
     short_abandon_seconds = models.PositiveIntegerField(
         _("short abandon (seconds)"), null=True, blank=True, help_text=_("Empty: the account's.")
     )
-    wrap_up_seconds = models.PositiveIntegerField(_("wrap-up (seconds)"), default=30)
+    wrap_up_seconds = models.PositiveIntegerField(
+        _("wrap-up (seconds)"),
+        default=30,
+        validators=[MaxValueValidator(3600)],
+        help_text=_("Ends by itself after this time; 0: agents are available at once."),
+    )
+    screen_pop = models.ForeignKey(
+        ScreenPop, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("inbound pop-up")
+    )
+    quick_reply_group = models.ForeignKey(
+        QuickReplyGroup, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("quick replies")
+    )
     is_active = models.BooleanField(_("in use"), default=True)
     members = models.ManyToManyField(Agent, through="SkillGroupMember", related_name="skill_groups", verbose_name=_("members"))
 
@@ -173,6 +245,8 @@ class SkillGroupMember(AccountOwned):
         _("priority"), default=3, choices=[(n, str(n)) for n in range(1, 6)], help_text=_("1 is asked first, 5 last.")
     )
 
+    objects = OfAgentQuerySet.as_manager()  # type: ignore[misc]
+
     class Meta:
         verbose_name = _("member")
         verbose_name_plural = _("members")
@@ -187,15 +261,23 @@ class SkillGroupMember(AccountOwned):
 class StatusChange(AccountOwned):
     """An agent's status from one change to the next. The end is filled in when the next one comes; null: still so."""
 
+    class Source(models.TextChoices):
+        EVENT = "event", _("the platform")
+        AGENT = "agent", _("the agent")
+        SUPERVISOR = "supervisor", _("a supervisor")
+        API = "api", _("the API")
+        PORTAL = "portal", _("the portal")
+
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="status_changes", verbose_name=_("agent"))
     status = models.CharField(_("status"), max_length=10, choices=Status)
     reason = models.CharField(_("reason"), max_length=60, blank=True)
     terminal = models.CharField(_("terminal"), max_length=20, blank=True)
+    source = models.CharField(_("set by"), max_length=10, choices=Source, default=Source.EVENT)
     started_at = models.DateTimeField(_("from"))
     ended_at = models.DateTimeField(_("until"), null=True, blank=True)
     change_key = Sha256Field(help_text="The event it came from, or a hash of agent and time: the same change twice is one row.")
 
-    objects = StatusChangeQuerySet.as_manager()  # type: ignore[misc]
+    objects = OfAgentQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("status change")
@@ -212,11 +294,73 @@ class StatusChange(AccountOwned):
         return f"{self.agent_id} {self.status}"
 
 
+class DeviceCheck(AccountOwned):
+    """What the desk found when an agent checked their browser, sound, picture and network."""
+
+    class Result(models.TextChoices):
+        GOOD = "good", _("good")
+        FAIR = "fair", _("usable")
+        BAD = "bad", _("not fit for calls")
+
+    class Part(models.TextChoices):
+        """How one part of the check came out."""
+
+        OK = "ok", _("works")
+        SILENT = "silent", _("no sound")
+        DENIED = "denied", _("permission denied")
+        MISSING = "missing", _("not found")
+        FAILED = "failed", _("does not work")
+        SKIPPED = "skipped", _("not checked")
+
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="device_checks", verbose_name=_("agent"))
+    checked_at = models.DateTimeField(_("checked"), default=timezone.now)
+    result = models.CharField(_("result"), max_length=10, choices=Result)
+    advice = models.JSONField(_("advice"), default=list, editable=False)
+    """Codes of `agents.devices.ADVICE`: what to do, in the reader's language when it is read."""
+    camera = models.CharField(_("camera"), max_length=10, choices=Part, default=Part.SKIPPED)
+    microphone = models.CharField(_("microphone"), max_length=10, choices=Part, default=Part.SKIPPED)
+    speaker = models.CharField(_("speaker"), max_length=10, choices=Part, default=Part.SKIPPED)
+    browser = EncryptedTextField(_("browser"), max_length=80, blank=True)
+    operating_system = EncryptedTextField(_("operating system"), max_length=80, blank=True)
+    network_type = EncryptedTextField(_("network type"), max_length=20, blank=True)
+    round_trip_ms = EncryptedTextField(_("round trip (ms)"), max_length=10, blank=True)
+    downlink_mbps = EncryptedTextField(_("downlink (Mbit/s)"), max_length=10, blank=True)
+    address = EncryptedTextField(_("network address"), max_length=45, blank=True)
+
+    objects = OfAgentQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("device check")
+        verbose_name_plural = _("device checks")
+        ordering = ["-checked_at", "-pk"]
+        indexes = [
+            models.Index(fields=["account", "agent", "checked_at"], name="device_check_agent"),
+            models.Index(fields=["account", "checked_at", "id"], name="device_check_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.result}"
+
+
 auditlog.register(
     Agent,
-    exclude_fields=["email_hash", "last_login", "status", "status_reason", "status_since"],
+    exclude_fields=[
+        "email_hash",
+        "last_login",
+        "status",
+        "status_reason",
+        "status_since",
+        "wrap_up_until",
+        "break_after_call",
+        "break_after_call_reason",
+        "is_online",
+        "last_seen_at",
+    ],
     mask_fields=["staff_id", "email", "name", "nickname", "password"],
     mask_callable="callcenter_site.audit.unsaid",
+)
+auditlog.register(
+    AgentPhone, exclude_fields=["number_hash"], mask_fields=["number"], mask_callable="callcenter_site.audit.unsaid"
 )
 auditlog.register(SkillGroup)
 auditlog.register(SkillGroupMember)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import BaseUserManager
+from django.db.models import Q
 
 from configuration.models import Role
 from configuration.scoping import AccountQuerySet, Actor
@@ -46,13 +47,15 @@ class SkillGroupQuerySet(AccountQuerySet):
         return rows if sees_account(actor) else rows.filter(pk__in=own_groups(actor))
 
 
-class StatusChangeQuerySet(AccountQuerySet):
+class OfAgentQuerySet(AccountQuerySet):
+    """Rows that belong to one agent each: seen by whoever sees the agent."""
+
     def visible_to(self, actor: Actor) -> Self:
         rows = super().visible_to(actor)
         if sees_account(actor):
             return rows
         if getattr(actor, "data_scope", None) == Role.DataScope.GROUPS:
-            return rows.filter(agent_id__in=_colleagues(actor))
+            return rows.filter(Q(agent_id__in=_colleagues(actor)) | Q(agent_id=actor.pk))  # type: ignore[attr-defined]
         return rows.filter(agent_id=actor.pk)  # type: ignore[attr-defined]
 
 

@@ -19,13 +19,22 @@ LISTEN = "calls.listen_recording"
 SEE_RECORDINGS = "calls.view_recording"
 SEE_VOICEMAIL = "calls.view_voicemail"
 SEE_FIGURES = "analytics.see_figures"
+SET_STATUS = "agents.set_status"
 
 
 def _all_of(app: str, model: str, *actions: str) -> set[str]:
     return {f"{app}.{action}_{model}" for action in actions or ("view", "add", "change", "delete")}
 
 
+def _all_of_each(app: str, models: Iterable[str], *actions: str) -> set[str]:
+    return set().union(*(_all_of(app, model, *actions) for model in models))
+
+
 _AGENT = {"agents.use_desk", "calls.view_call", SEE_FULL_NUMBER}
+_LISTS = ("breakreason", "disposition", "ivrprompt", "screenpop")
+"""What administrators set up and everybody at a screen may look up."""
+_HANDLED = ("quickreply", "quickreplygroup", "blockednumber", "keyword")
+"""What supervisors keep up to date in their daily work."""
 _INSPECTOR = {
     ENTER_ADMIN,
     SEE_FIGURES,
@@ -36,19 +45,33 @@ _INSPECTOR = {
     "calls.view_call",
     SEE_RECORDINGS,
     SEE_VOICEMAIL,
+    "configuration.view_keyword",
+    "configuration.view_quickreply",
+    "configuration.view_quickreplygroup",
+    *(f"configuration.view_{model}" for model in _LISTS),
 }
-_SUPERVISOR = _INSPECTOR | {
-    SEE_FULL_NUMBER,
-    "agents.use_desk",
-    "agents.view_statuschange",
-    "configuration.view_servicenumber",
-}
+_SUPERVISOR = (
+    _INSPECTOR
+    | {
+        SEE_FULL_NUMBER,
+        SET_STATUS,
+        "agents.use_desk",
+        "agents.view_agentphone",
+        "agents.view_devicecheck",
+        "agents.view_statuschange",
+        "configuration.view_servicenumber",
+    }
+    | _all_of_each("configuration", _HANDLED)
+)
 _ADMINISTRATOR = (
     _SUPERVISOR
     | {"calls.view_callevent", "calls.redrive_callevent", "calls.view_unknownname", "retention.view_purgerun"}
     | _all_of("agents", "agent", "view", "add", "change")
+    | _all_of("agents", "agentphone")
     | _all_of("agents", "skillgroup", "view", "add", "change")
     | _all_of("agents", "skillgroupmember")
+    | {"configuration.view_auditentry", "configuration.view_importrun"}
+    | _all_of_each("configuration", _LISTS)
     | _all_of("configuration", "account", "view", "change")
     | _all_of("configuration", "role")
     | _all_of("configuration", "servicenumber")
@@ -68,12 +91,30 @@ ROLE_SCOPES = {
     Role.Kind.AGENT: Role.DataScope.OWN,
 }
 
+_AGENTS_READ = {
+    f"agents.view_{model}" for model in ("agent", "agentphone", "skillgroup", "skillgroupmember", "statuschange", "devicecheck")
+}
+_CONFIGURATION_READ = {
+    f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
+}
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.EVENTS_WRITE: {"calls.add_callevent"},
     ApiKey.Scope.CALLS_READ: {"calls.view_call", SEE_FULL_NUMBER, SEE_RECORDINGS, SEE_VOICEMAIL},
     ApiKey.Scope.FIGURES_READ: {SEE_FIGURES},
+    ApiKey.Scope.AGENTS_READ: _AGENTS_READ,
+    ApiKey.Scope.AGENTS_WRITE: _AGENTS_READ
+    | {SET_STATUS}
+    | _all_of("agents", "agent", "view", "add", "change")
+    | _all_of_each("agents", ("agentphone", "skillgroupmember"))
+    | _all_of("agents", "skillgroup", "view", "add", "change"),
+    ApiKey.Scope.CONFIGURATION_READ: _CONFIGURATION_READ,
+    ApiKey.Scope.CONFIGURATION_WRITE: _CONFIGURATION_READ
+    | _all_of_each("configuration", (*_LISTS, *_HANDLED, "servicenumber", "role"))
+    | _all_of("configuration", "apikey", "view", "add", "change")
+    | _all_of("configuration", "account", "view", "change"),
+    ApiKey.Scope.BLACKLIST_CHECK: {"configuration.check_number"},
 }
-ONLY_FOR_KEYS = {"calls.add_callevent"}
+ONLY_FOR_KEYS = {"calls.add_callevent", "configuration.check_number"}
 """What no role holds, because no person does it: whoever makes keys may give it to one."""
 
 
@@ -115,9 +156,14 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
         _("People"),
         [
             _right(_("See agents"), "agents.view_agent"),
-            _right(_("Add agents"), _all_of("agents", "agent", "view", "add")),
-            _right(_("Change and deactivate agents"), _all_of("agents", "agent", "view", "change")),
+            _right(_("See agents' phone numbers"), "agents.view_agent", "agents.view_agentphone"),
+            _right(_("Add agents"), _all_of("agents", "agent", "view", "add"), _all_of("agents", "agentphone")),
+            _right(
+                _("Change and deactivate agents"), _all_of("agents", "agent", "view", "change"), _all_of("agents", "agentphone")
+            ),
             _right(_("See status changes"), "agents.view_statuschange"),
+            _right(_("Set the status of others and take them offline"), "agents.view_agent", SET_STATUS),
+            _right(_("See device checks"), "agents.view_devicecheck"),
             _right(_("See skill groups"), "agents.view_skillgroup", "agents.view_skillgroupmember"),
             _right(
                 _("Manage skill groups and who is in them"),
@@ -135,6 +181,14 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
             _right(_("Change the account's settings"), _all_of("configuration", "account", "view", "change")),
             _right(_("See service numbers"), "configuration.view_servicenumber"),
             _right(_("Manage service numbers"), _all_of("configuration", "servicenumber")),
+            _right(_("See quick replies"), "configuration.view_quickreply", "configuration.view_quickreplygroup"),
+            _right(_("Manage quick replies"), _all_of_each("configuration", ("quickreply", "quickreplygroup"))),
+            _right(_("See the blacklist"), "configuration.view_blockednumber"),
+            _right(_("Manage the blacklist"), _all_of("configuration", "blockednumber")),
+            _right(_("See keywords"), "configuration.view_keyword"),
+            _right(_("Manage keywords"), _all_of("configuration", "keyword")),
+            _right(_("See IVR prompts, pop-ups, break reasons and dispositions"), _all_of_each("configuration", _LISTS, "view")),
+            _right(_("Manage IVR prompts, pop-ups, break reasons and dispositions"), _all_of_each("configuration", _LISTS)),
             _right(_("See API keys"), "configuration.view_apikey"),
             _right(_("Make and revoke API keys"), _all_of("configuration", "apikey", "view", "add", "change")),
         ],
@@ -146,6 +200,8 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
             _right(_("Fold failed events again"), "calls.view_callevent", "calls.redrive_callevent"),
             _right(_("See names in events that fit nobody"), "calls.view_unknownname"),
             _right(_("See purge runs"), "retention.view_purgerun"),
+            _right(_("Read the audit log"), "configuration.view_auditentry"),
+            _right(_("See imports of everybody"), "configuration.view_importrun"),
         ],
     ),
 ]
@@ -187,3 +243,9 @@ def create_built_in_roles(account: Account) -> dict[str, Role]:
         )[0]
         for kind, permissions in ROLE_PERMISSIONS.items()
     }
+
+
+def update_built_in_roles() -> None:
+    """Gives the built-in roles of every account the permissions and the data scope that stand here."""
+    for kind, permissions in ROLE_PERMISSIONS.items():
+        Role.objects.filter(kind=kind).update(permissions=sorted(permissions), data_scope=ROLE_SCOPES[Role.Kind(kind)])

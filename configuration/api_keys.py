@@ -20,7 +20,7 @@ from rest_framework.request import Request
 
 from callcenter_site.audit import log_update
 from configuration.access import SCOPE_PERMISSIONS
-from configuration.models import Account, ApiKey
+from configuration.models import Account, ApiKey, Role
 
 SEEN_EVERY = dt.timedelta(minutes=1)
 
@@ -33,6 +33,7 @@ class ApiKeyActor:
     is_superuser = False
     is_anonymous = False
     pk = None
+    data_scope = Role.DataScope.ACCOUNT
 
     def __init__(self, key: ApiKey) -> None:
         self.key = key

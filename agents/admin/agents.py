@@ -1,4 +1,4 @@
-"""Pages about people: agents and administrators, skill groups, and what everybody's status was."""
+"""The pages of agents and administrators."""
 
 from typing import Any
 
@@ -6,41 +6,28 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, pgettext, pgettext_lazy
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from django.utils.translation import ngettext, pgettext
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
 
+from agents.admin.status_changes import STATUS_COLOURS
 from agents.appointment import deactivate_agents, may_manage, require_an_administrator, take_offline
-from agents.models import Agent, SkillGroup, SkillGroupMember, Status, StatusChange, email_index
-from agents.onboarding import open_account
-from agents.wording import terminal
+from agents.models import Agent, SkillGroupMember, email_index
 from callcenter_site.admin import (
     AccountForm,
-    GrowingAdmin,
     PortalAdmin,
     PortalInline,
     ScopedDropdownFilter,
-    ScopedRelatedFilter,
 )
-from callcenter_site.durations import clock
 from configuration.access import may_give_role
-from configuration.admin import AccountAdmin, AccountSettingsForm
 from configuration.encryption import EncryptedTextField
-from configuration.models import Account, Role
-
-STATUS_COLOURS = {
-    Status.AVAILABLE: "success",
-    Status.BUSY: "danger",
-    Status.BREAK: "warning",
-    Status.WRAP_UP: "info",
-    Status.OFFLINE: "default",
-}
+from configuration.models import Role
 
 
 class AgentForm(AccountForm):
@@ -230,130 +217,3 @@ def _unnamed(agent: Agent) -> Agent:
     """The message after saving waits in a cookie, so it says the staff ID."""
     agent.name = ""
     return agent
-
-
-class MembersOfGroup(PortalInline):
-    model = SkillGroupMember
-    fk_name = "skill_group"
-    fields = ["agent", "priority"]
-    autocomplete_fields = ["agent"]
-    hide_title = True
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("agent")
-
-
-@admin.register(SkillGroup)
-class SkillGroupAdmin(PortalAdmin):
-    list_display = ["name", "show_members", "show_target", "wrap_up_seconds", "is_active"]
-    ordering = ["name"]  # said again: counting members drops the model's own
-    list_filter = [("is_active", BooleanRadioFilter)]
-    search_fields = ["name"]
-    inlines = [MembersOfGroup]
-    fieldsets = [
-        (None, {"fields": ["name", "is_active"]}),
-        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds"]}),
-        (_("Work"), {"fields": ["wrap_up_seconds"]}),
-    ]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Records and figures speak of a group for as long as they live. One that is given up is no longer in use."""
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        active = Count("memberships", filter=Q(memberships__agent__is_active=True))
-        return super().get_queryset(request).select_related("account").annotate(n_members=active)
-
-    @display(description=_("members"), ordering="n_members")
-    def show_members(self, obj: Any) -> int:
-        return int(obj.n_members)
-
-    @display(description=_("service level target"))
-    def show_target(self, obj: SkillGroup) -> str:
-        if obj.service_level_seconds is None:
-            return _("%d s (account)") % obj.account.service_level_seconds
-        return _("%d s") % obj.service_level_seconds
-
-
-@admin.register(StatusChange)
-class StatusChangeAdmin(GrowingAdmin):
-    list_display = ["agent", "show_status", "reason", "show_terminal", "started_at", "ended_at", "show_length"]
-    list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
-    list_select_related = ["agent"]
-    ordering = ["-started_at", "-pk"]
-    sortable_by = ["started_at"]
-    fields = ["agent", "status", "reason", "show_terminal", "started_at", "ended_at"]
-
-    @display(description=_("status"), label=STATUS_COLOURS)
-    def show_status(self, obj: StatusChange) -> tuple[str, str]:
-        return obj.status, obj.get_status_display()
-
-    @display(description=_("terminal"))
-    def show_terminal(self, obj: StatusChange) -> str:
-        return terminal(obj.terminal) or "–"
-
-    @display(description=_("length"))
-    def show_length(self, obj: StatusChange) -> str:
-        until = obj.ended_at or timezone.now()
-        return clock((until - obj.started_at).total_seconds())
-
-
-class OpenAccountForm(AccountSettingsForm):
-    """A new account with the first person who can sign in to it."""
-
-    administrator_name = forms.CharField(
-        label=pgettext_lazy("of a person", "Name"), max_length=100, widget=UnfoldAdminTextInputWidget
-    )
-    administrator_email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
-    password = forms.CharField(
-        label=_("Password"),
-        strip=False,
-        widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"}),
-        help_text=_("Hand it over in person; at least 10 characters."),
-    )
-
-    class Meta:
-        model = Account
-        fields = ["name", "slug", "time_zone", "region"]
-
-    def _post_clean(self) -> None:
-        """Opens the account as the last step of checking, in the transaction of the request: only `open_account` knows
-        every reason against it, and those belong on this page."""
-        super()._post_clean()
-        if self.errors:
-            return
-        people = ("administrator_name", "administrator_email", "password")
-        try:
-            administrator = open_account(**{name: self.cleaned_data[name] for name in (*self.Meta.fields, *people)})
-        except ValidationError as error:
-            self.add_error(None, error)
-        else:
-            self.instance = administrator.account
-
-    def save(self, commit: bool = True) -> Any:
-        return self.instance
-
-    def save_m2m(self) -> None:
-        """There is nothing of the kind."""
-
-
-@admin.register(Account)
-class AccountWithPeopleAdmin(AccountAdmin):
-    """Opening an account makes its first administrator, in one step."""
-
-    opening = [
-        (_("Account"), {"fields": ["name", "slug", "time_zone", "region"]}),
-        (_("First administrator"), {"fields": ["administrator_name", "administrator_email", "password"]}),
-    ]
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fieldsets(request, obj) if obj is not None else self.opening
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        if obj is None:
-            kwargs["form"] = OpenAccountForm
-        return super().get_form(request, obj, change=change, **kwargs)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)

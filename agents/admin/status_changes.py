@@ -1,0 +1,46 @@
+"""What everybody's status was."""
+
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from agents.models import Status, StatusChange
+from agents.wording import terminal
+from callcenter_site.admin import (
+    GrowingAdmin,
+    ScopedRelatedFilter,
+)
+from callcenter_site.durations import clock
+
+STATUS_COLOURS = {
+    Status.AVAILABLE: "success",
+    Status.BUSY: "danger",
+    Status.BREAK: "warning",
+    Status.WRAP_UP: "info",
+    Status.OFFLINE: "default",
+}
+
+
+@admin.register(StatusChange)
+class StatusChangeAdmin(GrowingAdmin):
+    list_display = ["agent", "show_status", "reason", "show_terminal", "started_at", "ended_at", "show_length"]
+    list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
+    list_select_related = ["agent"]
+    ordering = ["-started_at", "-pk"]
+    sortable_by = ["started_at"]
+    fields = ["agent", "status", "reason", "show_terminal", "started_at", "ended_at"]
+
+    @display(description=_("status"), label=STATUS_COLOURS)
+    def show_status(self, obj: StatusChange) -> tuple[str, str]:
+        return obj.status, obj.get_status_display()
+
+    @display(description=_("terminal"))
+    def show_terminal(self, obj: StatusChange) -> str:
+        return terminal(obj.terminal) or "–"
+
+    @display(description=_("length"))
+    def show_length(self, obj: StatusChange) -> str:
+        until = obj.ended_at or timezone.now()
+        return clock((until - obj.started_at).total_seconds())

@@ -8,13 +8,26 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from agents.models import Agent, SkillGroup, StatusChange
+from agents.models import Agent, AgentPhone, SkillGroup, StatusChange
 from calls.demo import center as demo
 from calls.demo import files
 from calls.management.commands import load_demo
 from calls.models import AudioState, Call, CallEvent, EventState, Recording, Voicemail
 from configuration.api_keys import find_api_key
-from configuration.models import Account, ApiKey, Role, ServiceNumber
+from configuration.models import (
+    Account,
+    ApiKey,
+    BlockedNumber,
+    BreakReason,
+    Disposition,
+    IvrPrompt,
+    Keyword,
+    QuickReply,
+    QuickReplyGroup,
+    Role,
+    ScreenPop,
+    ServiceNumber,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +79,19 @@ def test_the_account_has_its_people_groups_and_numbers():
     supervisor = next(agent for agent in Agent.objects.for_account(account) if agent.email == demo.SUPERVISOR.email)
     assert supervisor.skill_groups.count() == len(demo.SUPERVISED)
     assert ServiceNumber.objects.for_account(account).count() == 3
+    assert all(agent.phones.count() >= 1 for agent in Agent.objects.for_account(account).filter(role__kind=Role.Kind.AGENT))
+
+
+def test_what_the_account_set_up_would_pass_its_own_forms():
+    load()
+    lists = (BlockedNumber, BreakReason, Disposition, IvrPrompt, Keyword, QuickReply, QuickReplyGroup, ScreenPop, ServiceNumber)
+    for model in (*lists, AgentPhone):
+        rows = list(model.objects.for_account(Account.objects.get(slug=demo.SLUG)))
+        assert rows
+        for row in rows:
+            before = {column.attname: getattr(row, column.attname) for column in model._meta.concrete_fields}
+            row.full_clean(exclude=["account"])
+            assert before == {column.attname: getattr(row, column.attname) for column in model._meta.concrete_fields}, row
 
 
 def test_the_sign_ins_work_and_are_kept_for_the_owner_only():
@@ -79,7 +105,7 @@ def test_the_sign_ins_work_and_are_kept_for_the_owner_only():
                 signed_in += 1
     assert signed_in == 4
     key = find_api_key(files.path_of(files.API_KEY).read_text().strip(), at=timezone.now())
-    assert key is not None and set(key.scopes) == {"events:write", "calls:read", "figures:read"}
+    assert key is not None and set(key.scopes) == set(load_demo.KEY_SCOPES)
     for path in files.path_of("x").parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE(files.path_of("x").parent.stat().st_mode) == 0o700

@@ -16,10 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
-from agents.models import Agent, SkillGroup, SkillGroupMember
+from agents.models import Agent, AgentPhone, SkillGroup, SkillGroupMember
 from agents.onboarding import open_account
 from calls.demo import center as demo
 from calls.demo import files, sound
+from calls.demo.lists import GROUP_POPS, GROUP_REPLIES, create_lists
 from calls.demo.simulator import Event, history
 from calls.ingest import accept_events, fold_due
 from calls.models import AudioState, CallAudio, Recording, Voicemail
@@ -31,7 +32,14 @@ BATCH = 1000
 BATCHES_PER_FOLD = 10
 """Folding a day or so at once finds most calls whole, so that few are folded twice."""
 FOLD_LIMIT = 20_000
-KEY_SCOPES = [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]
+KEY_SCOPES = [
+    ApiKey.Scope.EVENTS_WRITE,
+    ApiKey.Scope.CALLS_READ,
+    ApiKey.Scope.FIGURES_READ,
+    ApiKey.Scope.AGENTS_READ,
+    ApiKey.Scope.CONFIGURATION_READ,
+    ApiKey.Scope.BLACKLIST_CHECK,
+]
 RECORDED_DAYS = 4
 N_RECORDINGS = 150
 N_VOICEMAILS = 500
@@ -189,6 +197,7 @@ def _create_account(plan: dict[str, Any]) -> Account:
         agent.set_password(passwords[person])
         agent.save()
     _create_groups(account, people, supervisor)
+    _create_phones(account, people)
     for line in demo.CENTER.lines:
         label, provider = _LINES[line.number]
         is_called_from = line.number == demo.CENTER.outbound_number
@@ -218,8 +227,15 @@ def _create_person(account: Account, person: demo.Person, role: Role) -> Agent:
 
 
 def _create_groups(account: Account, people: dict[str, Agent], supervisor: Agent) -> None:
+    replies, pops = create_lists(account)
     for group in demo.GROUPS:
-        row = SkillGroup.objects.create(account=account, name=group.name, wrap_up_seconds=round(group.wrap_up))
+        row = SkillGroup.objects.create(
+            account=account,
+            name=group.name,
+            wrap_up_seconds=round(group.wrap_up),
+            quick_reply_group=replies.get(GROUP_REPLIES.get(group.name, "")),
+            screen_pop=pops.get(GROUP_POPS.get(group.name, "")),
+        )
         members = [
             SkillGroupMember(
                 account=account, skill_group=row, agent=people[seat.staff_id], priority=2 if seat.groups[0] == group.name else 4
@@ -230,6 +246,19 @@ def _create_groups(account: Account, people: dict[str, Agent], supervisor: Agent
         if group.name in demo.SUPERVISED:
             members.append(SkillGroupMember(account=account, skill_group=row, agent=supervisor, priority=5))
         SkillGroupMember.objects.bulk_create(members)
+
+
+def _create_phones(account: Account, people: dict[str, Agent]) -> None:
+    """An extension for everybody, a mobile number for those who work on one."""
+    for seat in demo.CENTER.seats:
+        agent, last = people[seat.staff_id], int(seat.staff_id) % 1000
+        numbers = [(AgentPhone.Kind.EXTENSION, f"8{last:03d}")]
+        if seat.terminal == "mobile":
+            numbers.append((AgentPhone.Kind.MOBILE, f"+8615500000{last:03d}"))
+            agent.cellphone_pickup = Agent.CellphonePickup.WHEN_OFFLINE
+            agent.save()
+        for kind, number in numbers:
+            AgentPhone.objects.create(account=account, agent=agent, kind=kind, number=number)
 
 
 _SIGN_INS = {

@@ -15,5 +15,6 @@ KEPT = (
     Kept("configuration.BreakReason", Lifetime.CONFIGURATION),
     Kept("configuration.Disposition", Lifetime.CONFIGURATION),
     Kept("configuration.ApiKey", Lifetime.CONFIGURATION),
+    Kept("configuration.IdempotencyKey", Lifetime.UNTIL_USED, clock="created_at", people=("answer",)),
     Kept("configuration.ImportRun", Lifetime.CONFIGURATION, people=("rows", "errors")),
 )

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import canonical, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.scoping import AccountOwned, AccountsQuerySet
@@ -413,6 +414,30 @@ class ImportRun(AccountOwned):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.sheet}"
+
+
+class IdempotencyKey(AccountOwned):
+    """A request over the API that named itself, so that sending it again makes nothing twice. Forgotten after a day."""
+
+    key_hash = Sha256Field(editable=False)
+    """Of whoever asked and the key they chose: two who choose the same key do not meet."""
+    request_hash = Sha256Field(editable=False)
+    """Keyed, for a short body could be guessed from a plain one."""
+    claimed_at = models.DateTimeField(editable=False)
+    """Since when somebody works on it; names their turn, if it is taken over from one who died."""
+    status_code = models.PositiveSmallIntegerField(null=True, editable=False)
+    """Null: not answered yet."""
+    answer = EncryptedTextField(editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
+        constraints = [models.UniqueConstraint(fields=["account", "key_hash"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["created_at", "id"], name="idempotency_time")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
 
 
 for _model in (IvrPrompt, BlockedNumber, Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):

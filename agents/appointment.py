@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, Status
+from agents.models import Agent, Status, StatusChange
 from agents.presence import change_status
 from configuration.access import may_give_role
 from configuration.models import Account, Role
@@ -57,7 +57,7 @@ def deactivate_agents(*, agents: Iterable[Agent], by: Agent, at: dt.datetime) ->
 
 def take_offline(agent: Agent, *, at: dt.datetime) -> None:
     if agent.status != Status.OFFLINE:
-        change_status(agent=agent, status=Status.OFFLINE, at=at)
+        change_status(agent=agent, status=Status.OFFLINE, at=at, source=StatusChange.Source.SUPERVISOR)
 
 
 def _administers(agent: Agent) -> bool:

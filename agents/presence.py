@@ -1,132 +1,344 @@
-"""What an agent is doing, as one unbroken chain of status changes.
+"""What agents are doing and whether they are there: who may set which status, heartbeats, and what ends by itself.
 
-Each change is a row, keyed so that the same change twice is one row, and each row ends where the next one starts. A
-change may come late or again: it is put in its place and its neighbours' ends are moved, so the rows depend only on
-which changes there were, never on the order they arrived in. Two rows of one agent must never overlap.
+The chain of changes itself is kept by `agents.status_chain`. What must never happen: somebody a supervisor took offline
+takes calls again before they were let back, and somebody at work is thrown out because a cache was emptied. So the
+block is checked under the lock of the agent's row, and silence counts only where the database agrees.
 """
 
 import datetime as dt
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from agents.models import Agent, Status, StatusChange
+from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
 from configuration.models import Account
+from configuration.scoping import Actor
+
+__all__ = ["CHOSEN_BY_AGENTS", "DESK", "StatusFact", "record_status_changes"]
 
 CHOSEN_BY_AGENTS = (Status.AVAILABLE, Status.BUSY, Status.BREAK, Status.OFFLINE)
 """What an agent picks; wrap-up comes from the calls."""
+DESK = "web"
+"""The terminal of a status that lives as long as the agent's desk is open."""
+GONE_AFTER = dt.timedelta(seconds=30)
+WRITTEN_EVERY = dt.timedelta(seconds=20)
+"""Heartbeats in between reach the cache only."""
+CACHED_SECONDS = 300
+AT_ONCE = 500
+_AN_INSTANT = dt.timedelta(microseconds=1)
+Source = StatusChange.Source
 
 
-@dataclass(frozen=True)
-class StatusFact:
-    """One change as it is known: `change_key` is a SHA-256 that names it."""
-
-    agent_id: int
-    status: str
-    started_at: dt.datetime
-    change_key: bytes
-    reason: str = ""
-    terminal: str = ""
+# --- Setting a status ------------------------------------------------------------------------------------------------
 
 
 def change_status(
-    *, agent: Agent, status: str, at: dt.datetime, reason: str = "", terminal: str = "", change_key: bytes | None = None
+    *,
+    agent: Agent,
+    status: str,
+    at: dt.datetime,
+    reason: str = "",
+    terminal: str = "",
+    source: str = Source.EVENT,
+    change_key: bytes | None = None,
 ) -> StatusChange:
-    """Records that an agent's status changed at a moment; without a key, agent, moment and status name the change."""
-    if status not in Status.values:
-        raise ValidationError({"status": [_("%(status)s is not a status.") % {"status": status}]})
+    """Records that an agent's status changed at a moment; without a key, agent, moment and status name the change.
+
+    What events say is never refused. People choose among `CHOSEN_BY_AGENTS`, nobody whom a supervisor took offline
+    comes back this way, and choosing what is so already changes nothing.
+    """
     if agent.account is None:
         raise ValidationError(_("An operator has no status."))
-    key = change_key or hashlib.sha256(f"{agent.pk}\0{at.astimezone(dt.UTC).isoformat()}\0{status}".encode()).digest()
-    fact = StatusFact(agent_id=agent.pk, status=status, started_at=at, change_key=key, reason=reason, terminal=terminal)
-    record_status_changes(account=agent.account, changes=[fact])
-    agent.refresh_from_db(fields=["status", "status_reason", "status_since"])
-    change: StatusChange = StatusChange.objects.for_account(agent.account).get(change_key=key)
+    _check(status, reason, source)
+    with transaction.atomic():
+        held = Agent.objects.select_for_update().only(*_HELD).get(pk=agent.pk)
+        if source in BY_PEOPLE:
+            _refuse_while_away(held, status)
+        now = _current(agent)
+        if now is not None and source in BY_PEOPLE and (now.status, now.reason) == (status, reason):
+            change = now
+        else:
+            if now is not None and source in BY_PEOPLE:
+                # Whoever chooses has the last word, also where the platform's clock is ahead of ours.
+                at = max(at, now.started_at + _AN_INSTANT)
+            key = change_key or _key(str(agent.pk), at.astimezone(dt.UTC).isoformat(), status)
+            fact = StatusFact(
+                agent_id=agent.pk,
+                status=status,
+                started_at=at,
+                change_key=key,
+                reason=reason,
+                terminal=terminal or _inherited_terminal(held, now, source),
+                source=source,
+            )
+            record_status_changes(account=agent.account, changes=[fact])
+            change = StatusChange.objects.for_account(agent.account).get(change_key=key)
+    agent.refresh_from_db(fields=[*_SHOWN])
     return change
 
 
-@transaction.atomic
-def record_status_changes(*, account: Account, changes: list[StatusFact]) -> int:
-    """Puts changes into their agents' chains and returns how many were new."""
-    facts = {fact.change_key: fact for fact in changes}
-    if not facts:
-        return 0
-    # The agents' rows are locked, in one order for everybody: whoever comes second sees the chain the first one left.
-    # SQLite has no row locks; there a writing transaction is alone from its start.
-    first, last = min(fact.started_at for fact in facts.values()), max(fact.started_at for fact in facts.values())
-    agent_ids = {fact.agent_id for fact in facts.values()}
-    agents = {
-        agent.pk: agent
-        for agent in Agent.objects.for_account(account)
-        .filter(pk__in=agent_ids)
-        .only("pk", "status", "status_reason", "status_since")
-        .order_by("pk")
-        .select_for_update()
-    }
-    if missing := agent_ids - set(agents):
-        raise ValueError(f"agents {sorted(missing)} are not of account {account.pk}")
-    known = set(StatusChange.objects.for_account(account).filter(change_key__in=list(facts)).values_list("change_key", flat=True))
-    known = {bytes(key) for key in known}
-    new = [_row(account, fact) for key, fact in facts.items() if key not in known]
-    if not new:
-        return 0
-    _chain(account, agents, new, first, last)
-    return len(new)
+_SHOWN = ("status", "status_reason", "status_since", "wrap_up_until", "break_after_call", "break_after_call_reason")
+_HELD = ("account", "status", "status_since", "is_online", "last_seen_at", "is_active", "forced_offline_at")
 
 
-def _row(account: Account, fact: StatusFact) -> StatusChange:
-    return StatusChange(
-        account=account,
-        agent_id=fact.agent_id,
-        status=fact.status,
-        reason=fact.reason[:60],
-        terminal=fact.terminal[:20],
-        started_at=fact.started_at,
-        change_key=fact.change_key,
-    )
+def _check(status: str, reason: str, source: str) -> None:
+    if status not in Status.values:
+        raise ValidationError({"status": [_("%(status)s is not a status.") % {"status": status}]})
+    if source in BY_PEOPLE and status not in CHOSEN_BY_AGENTS:
+        raise ValidationError({"status": [_("Wrap-up comes with a call; it cannot be chosen.")]})
+    if source in BY_PEOPLE and len(reason) > 60:
+        raise ValidationError({"reason": [_("A reason has at most 60 characters.")]})
 
 
-def _chain(
-    account: Account,
-    agents: dict[int, Agent],
-    new: list[StatusChange],
-    first: dt.datetime,
-    last: dt.datetime,
-) -> None:
-    """Writes the new rows and the ends that moved, and brings `Agent.status` up to date."""
-    chains: dict[int, list[StatusChange]] = defaultdict(list)
-    for row in new:
-        chains[row.agent_id].append(row)
-    rows = StatusChange.objects.for_account(account).filter(agent_id__in=chains)
-    # A row that ends in or after the window begins is a neighbour of it: the one before the window always does.
-    for row in rows.filter(Q(ended_at=None) | Q(ended_at__gte=first), started_at__lte=last):
-        chains[row.agent_id].append(row)
-    after = rows.filter(agent_id=OuterRef("pk"), started_at__gt=last).order_by("started_at", "change_key")
-    nexts = dict(Agent.objects.filter(pk__in=chains).values_list("pk", Subquery(after.values("started_at")[:1])))
-
-    moved: list[StatusChange] = []
-    current: list[Agent] = []
-    for agent_id, chain in chains.items():
-        chain.sort(key=lambda row: (row.started_at, bytes(row.change_key)))
-        ends = [row.started_at for row in chain[1:]] + [nexts[agent_id]]
-        for row, end in zip(chain, ends, strict=True):
-            if row.pk is not None and row.ended_at != end:
-                moved.append(row)
-            row.ended_at = end
-        if nexts[agent_id] is None and _bring_up_to_date(agents[agent_id], chain[-1]):
-            current.append(agents[agent_id])
-    StatusChange.objects.bulk_create(new, batch_size=500)
-    StatusChange.objects.bulk_update(moved, ["ended_at"], batch_size=200)
-    Agent.objects.bulk_update(current, ["status", "status_reason", "status_since"], batch_size=200)
+def _refuse_while_away(agent: Agent, status: str) -> None:
+    if status == Status.OFFLINE:
+        return
+    if not agent.is_active:
+        raise ValidationError({"status": [_("This agent is not active: activate them first.")]})
+    if agent.forced_offline_at is not None:
+        raise ValidationError({"status": [_("A supervisor has taken this agent offline and must let them back first.")]})
 
 
-def _bring_up_to_date(agent: Agent, latest: StatusChange) -> bool:
-    """Whether the agent's row had to change to say what the latest row of the chain says."""
-    said = (agent.status, agent.status_reason, agent.status_since)
-    agent.status, agent.status_reason, agent.status_since = latest.status, latest.reason, latest.started_at
-    return said != (latest.status, latest.reason, latest.started_at)
+def _current(agent: Agent) -> StatusChange | None:
+    rows = StatusChange.objects.filter(account=agent.account, agent_id=agent.pk, ended_at=None)
+    return rows.order_by("-started_at", "-change_key").first()  # type: ignore[no-any-return]
+
+
+def _inherited_terminal(agent: Agent, now: StatusChange | None, source: str) -> str:
+    """Who sets somebody else's status does not move them: they go on where they work, and are gone when that is gone."""
+    if source in (Source.EVENT, Source.AGENT):
+        return ""
+    if now is not None and now.status != Status.OFFLINE:
+        return now.terminal
+    return DESK if agent.is_online else ""
+
+
+# --- Offline by order ------------------------------------------------------------------------------------------------
+
+
+def force_offline(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> list[Agent]:
+    """Takes people offline until somebody lets them back; returns those for whom that is new.
+
+    Of the people given, only those whom `by` sees. All of them or none.
+    """
+    with transaction.atomic():
+        forced = [agent for agent in _held(agents, by) if agent.forced_offline_at is None]
+        _not_oneself(forced, by, _("You cannot take yourself offline this way: choose the status Offline."))
+        for agent in forced:
+            agent.forced_offline_at = at
+            agent.save(update_fields=["forced_offline_at"])
+        facts = [
+            StatusFact(
+                agent_id=agent.pk,
+                status=Status.OFFLINE,
+                started_at=max(at, agent.status_since + _AN_INSTANT),
+                change_key=_key("forced offline", str(agent.pk), at.astimezone(dt.UTC).isoformat()),
+                source=Source.API if not isinstance(by, Agent) else Source.SUPERVISOR,
+            )
+            for agent in forced
+            if agent.status != Status.OFFLINE
+        ]
+        for account in _accounts(forced):
+            record_status_changes(account=account, changes=facts)
+    for agent in forced:
+        agent.refresh_from_db(fields=[*_SHOWN])
+    return forced
+
+
+def restore_online(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> list[Agent]:
+    """Lets people back whom somebody took offline up to now; returns them. They choose their status themselves."""
+    with transaction.atomic():
+        held = [agent for agent in _held(agents, by) if agent.forced_offline_at is not None and agent.forced_offline_at <= at]
+        _not_oneself(held, by, _("Somebody else must let you back."))
+        for agent in held:
+            agent.forced_offline_at = None
+            agent.save(update_fields=["forced_offline_at"])
+    return held
+
+
+def _held(agents: Iterable[Agent], by: Actor) -> list[Agent]:
+    """The people, locked in one order for everybody, and as they are now."""
+    asked = [agent.pk for agent in agents]
+    seen = Agent.objects.visible_to(by).filter(pk__in=asked, account__isnull=False).values_list("pk", flat=True)
+    return list(Agent.objects.filter(pk__in=list(seen)).order_by("pk").select_for_update())
+
+
+def _accounts(agents: Iterable[Agent]) -> Iterable[Account]:
+    return Account.objects.filter(pk__in={agent.account_id for agent in agents})
+
+
+def _not_oneself(agents: Iterable[Agent], by: Actor, message: str) -> None:
+    if isinstance(by, Agent) and any(agent.pk == by.pk for agent in agents):
+        raise ValidationError(message)
+
+
+# --- Break after this call -------------------------------------------------------------------------------------------
+
+
+def plan_break(*, agent: Agent, reason: str = "") -> None:
+    """Remembers that an agent goes on a break when the present call and its wrap-up are over."""
+    if len(reason) > 60:
+        raise ValidationError({"reason": [_("A reason has at most 60 characters.")]})
+    at_work = Agent.objects.filter(pk=agent.pk, status__in=[Status.AVAILABLE, Status.BUSY, Status.WRAP_UP])
+    if not at_work.update(break_after_call=True, break_after_call_reason=reason):
+        raise ValidationError(_("Only who is at work can plan a break."))
+    agent.refresh_from_db(fields=[*_SHOWN])
+
+
+def cancel_planned_break(*, agent: Agent) -> None:
+    Agent.objects.filter(pk=agent.pk).update(break_after_call=False, break_after_call_reason="")
+    agent.refresh_from_db(fields=[*_SHOWN])
+
+
+# --- Wrap-up that ends by itself -------------------------------------------------------------------------------------
+
+
+def extend_wrap_up(*, agent: Agent, at: dt.datetime) -> None:
+    """Lets a wrap-up go on until the agent chooses a status."""
+    running = Agent.objects.filter(pk=agent.pk, status=Status.WRAP_UP)
+    if not running.filter(Q(wrap_up_until=None) | Q(wrap_up_until__gt=at)).update(wrap_up_until=None):
+        raise ValidationError(_("The wrap-up is over."))
+    agent.refresh_from_db(fields=[*_SHOWN])
+
+
+def end_wrap_up(*, agent: Agent, at: dt.datetime) -> bool:
+    """Ends an agent's wrap-up before its time, with what follows it; whether there was one."""
+    running = Agent.objects.filter(pk=agent.pk, status=Status.WRAP_UP)
+    with transaction.atomic():
+        if agent.account_id is None or not running.filter(Q(wrap_up_until=None) | Q(wrap_up_until__gt=at)).update(
+            wrap_up_until=at
+        ):
+            return False
+        ended = _end_wrap_ups(agent.account_id, [agent.pk], at)
+    agent.refresh_from_db(fields=[*_SHOWN])
+    return bool(ended)
+
+
+def end_wrap_ups(*, at: dt.datetime) -> int:
+    """Ends the wrap-ups whose time is over, each at the moment it was over; how many."""
+    due = Agent.objects.filter(status=Status.WRAP_UP, wrap_up_until__lte=at).order_by().values_list("account_id", "pk")
+    return sum(_end_wrap_ups(account_id, ids, at) for account_id, ids in _batches(due))
+
+
+def _end_wrap_ups(account_id: int, ids: list[int], at: dt.datetime) -> int:
+    with transaction.atomic():
+        over = list(
+            Agent.objects.filter(pk__in=ids, account_id=account_id, status=Status.WRAP_UP, wrap_up_until__lte=at)
+            .only(*_SHOWN, "account_id")
+            .order_by("pk")
+            .select_for_update()
+        )
+        if not over:
+            return 0
+        rows = StatusChange.objects.filter(account_id=account_id, agent_id__in=[agent.pk for agent in over], ended_at=None)
+        terminals = dict(rows.values_list("agent_id", "terminal"))
+        facts = [
+            StatusFact(
+                agent_id=agent.pk,
+                status=Status.BREAK if agent.break_after_call else Status.AVAILABLE,
+                started_at=max(agent.wrap_up_until, agent.status_since + _AN_INSTANT),  # type: ignore[type-var]
+                change_key=_key("wrap-up over", str(agent.pk), agent.status_since.astimezone(dt.UTC).isoformat()),
+                reason=agent.break_after_call_reason if agent.break_after_call else "",
+                terminal=terminals.get(agent.pk, ""),
+                source=Source.PORTAL,
+            )
+            for agent in over
+        ]
+        return record_status_changes(account=Account.objects.get(pk=account_id), changes=facts)
+
+
+# --- There or gone ---------------------------------------------------------------------------------------------------
+
+
+def see_agent(*, agent: Agent, at: dt.datetime) -> None:
+    """Notes that an agent's desk is open. The cache hears of it each time, the database when that says something new."""
+    cache.set(_seen_key(agent.pk), at.timestamp(), CACHED_SECONDS)
+    if agent.is_online and agent.last_seen_at is not None and at - agent.last_seen_at <= WRITTEN_EVERY:
+        return
+    not_later = Q(last_seen_at=None) | Q(last_seen_at__lte=at)
+    if Agent.objects.filter(not_later, pk=agent.pk, is_active=True).update(is_online=True, last_seen_at=at):
+        agent.is_online, agent.last_seen_at = True, at
+
+
+def mark_gone(*, at: dt.datetime) -> int:
+    """Ends the online status of those silent for 30 s, and takes those offline who worked at the desk; how many are gone.
+
+    They are offline from the moment they were last seen. Where the cache knows nothing of somebody, it may have been
+    emptied: then they are gone only when even a heartbeat that never reached the database would be too old.
+    """
+    silent = Agent.objects.filter(is_online=True, last_seen_at__lt=at - GONE_AFTER, account__isnull=False).order_by()
+    n_gone = 0
+    for account_id, ids in _batches(silent.values_list("account_id", "pk")):
+        with transaction.atomic():
+            held = Agent.objects.filter(pk__in=ids, is_online=True).only(*_HELD).order_by("pk").select_for_update()
+            gone = _gone_among(list(held), at)
+            for agent in gone:
+                Agent.objects.filter(pk=agent.pk).update(is_online=False, last_seen_at=agent.last_seen_at)
+            if gone:
+                _close_desks(account_id, gone)
+        n_gone += len(gone)
+    return n_gone
+
+
+def _gone_among(agents: list[Agent], at: dt.datetime) -> list[Agent]:
+    """Those who are gone, with the last moment anybody saw them."""
+    cached: dict[str, Any] = cache.get_many([_seen_key(agent.pk) for agent in agents]) or {}
+    gone = []
+    for agent in agents:
+        written = agent.last_seen_at
+        if written is None or at - written <= GONE_AFTER:
+            continue  # seen since the question was asked
+        stamp = cached.get(_seen_key(agent.pk))
+        if stamp is None:
+            if at - written > GONE_AFTER + WRITTEN_EVERY:
+                gone.append(agent)
+            continue
+        agent.last_seen_at = max(written, dt.datetime.fromtimestamp(stamp, tz=dt.UTC))
+        if at - agent.last_seen_at > GONE_AFTER:
+            gone.append(agent)
+    return gone
+
+
+def _close_desks(account_id: int, gone: list[Agent]) -> None:
+    seen = {agent.pk: agent.last_seen_at for agent in gone}
+    rows = StatusChange.objects.filter(account_id=account_id, agent_id__in=seen, ended_at=None, terminal=DESK)
+    facts = [
+        StatusFact(
+            agent_id=row.agent_id,
+            status=Status.OFFLINE,
+            # A status set after they were last seen stands for an instant, so that the last word is that they are gone.
+            started_at=max(seen[row.agent_id], row.started_at + _AN_INSTANT),  # type: ignore[type-var]
+            change_key=_key("gone", str(row.agent_id), seen[row.agent_id].isoformat()),  # type: ignore[union-attr]
+            terminal=DESK,
+            source=Source.PORTAL,
+        )
+        for row in rows.exclude(status=Status.OFFLINE)
+    ]
+    if facts:
+        record_status_changes(account=Account.objects.get(pk=account_id), changes=facts)
+
+
+def _seen_key(agent_id: int) -> str:
+    return f"agents.seen.{agent_id}"
+
+
+def _key(*words: str) -> bytes:
+    return hashlib.sha256("\0".join(words).encode()).digest()
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[tuple[int, list[int]]]:
+    """Ids by account, few enough for one transaction each."""
+    by_account: dict[int, list[int]] = defaultdict(list)
+    for account_id, pk in rows:
+        by_account[account_id].append(pk)
+    for account_id, ids in sorted(by_account.items()):
+        for start in range(0, len(ids), AT_ONCE):
+            yield account_id, ids[start : start + AT_ONCE]

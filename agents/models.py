@@ -8,8 +8,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+from django_otp.models import Device, ThrottlingMixin
 
 from agents.querysets import AgentManager, AgentQuerySet, OfAgentQuerySet, SkillGroupQuerySet
 from callcenter_site.fields import Sha256Field
@@ -143,6 +145,18 @@ class Agent(AbstractBaseUser):
     @property
     def data_scope(self) -> str:
         return self.role.data_scope if self.role else Role.DataScope.OWN
+
+    @property
+    def second_factor(self) -> "Authenticator | None":
+        """The second factor this person signs in with."""
+        authenticator: Authenticator | None = getattr(self, "authenticator", None)
+        return authenticator if authenticator is not None and authenticator.confirmed else None
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """What a session was begun with. With another password, role or second factor the others end."""
+        factor = self.second_factor
+        begun_with = f"{self.password}|{self.role_id}|{factor.confirmed_at.isoformat() if factor and factor.confirmed_at else ''}"
+        return salted_hmac("agents.session", begun_with, secret=secret, algorithm="sha256").hexdigest()
 
 
 class AgentPhone(AccountOwned):
@@ -340,6 +354,106 @@ class DeviceCheck(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.agent_id} {self.result}"
+
+
+class Authenticator(ThrottlingMixin, Device):
+    """A person's second factor: the app on their phone that shows codes. A key counts once a code made with it was typed."""
+
+    name = None
+    account = models.ForeignKey(
+        "configuration.Account", on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
+    )
+    user = models.OneToOneField(Agent, on_delete=models.CASCADE, related_name="authenticator", editable=False)
+    confirmed = models.BooleanField(default=False, editable=False)
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    key = EncryptedTextField(max_length=64, blank=True, editable=False)
+    new_key = EncryptedTextField(max_length=64, blank=True, editable=False)
+    """Shown on the set-up page and not yet confirmed; in the way of nothing until it is."""
+    new_key_at = models.DateTimeField(null=True, editable=False)
+    last_step = models.BigIntegerField(default=-1, editable=False)
+    """The time step of the last code accepted: no code of it or from before is accepted again."""
+
+    class Meta:
+        verbose_name = _("second factor")
+        verbose_name_plural = _("second factors")
+
+    def __str__(self) -> str:
+        return f"#{self.user_id}"
+
+    def get_throttle_factor(self) -> int:
+        return 1
+
+    def throttle_increment(self, commit: bool = True) -> None:
+        """The pauses grow to some eight minutes and no further: whoever keeps failing must not shut the owner out for good."""
+        super().throttle_increment(commit=False)
+        self.throttling_failure_count = min(self.throttling_failure_count, 10)
+        if commit:
+            self.save(update_fields=["throttling_failure_timestamp", "throttling_failure_count"])
+
+
+class RecoveryCode(models.Model):
+    """Opens the second factor once, when the phone is lost. Shown when it is made; only its hash is kept."""
+
+    account = models.ForeignKey(
+        "configuration.Account", on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
+    )
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="recovery_codes", editable=False)
+    code_hash = Sha256Field(editable=False)
+    made_at = models.DateTimeField(default=timezone.now, editable=False)
+    used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("recovery code")
+        verbose_name_plural = _("recovery codes")
+        constraints = [models.UniqueConstraint(fields=["agent", "code_hash"], name="recovery_code_once")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class SignInLink(models.Model):
+    """A link by mail to set a password: an invitation, or for who forgot theirs. A row without a person was asked for
+    with an email nobody has; it makes the answer to that take as long, and counts as well."""
+
+    class Kind(models.TextChoices):
+        INVITATION = "invitation", _("invitation")
+        RESET = "reset", _("password reset")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting to be sent")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("not delivered")
+
+    account = models.ForeignKey(
+        "configuration.Account", on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False
+    )
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, null=True, related_name="sign_in_links", editable=False)
+    kind = models.CharField(max_length=10, choices=Kind, editable=False)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING, editable=False)
+    problem = models.CharField(max_length=60, blank=True, editable=False)
+    """What kind of failure the mail met, without anything the server said: that may quote the address."""
+    n_tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    next_try_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    used_at = models.DateTimeField(null=True, editable=False)
+    """When the password was set with it, or a newer link took its place."""
+    email_hash = Sha256Field(editable=False)
+    asked_from = Sha256Field(null=True, editable=False)
+    """Keyed hash of the address that asked; null: an administrator sent it."""
+
+    class Meta:
+        verbose_name = _("sign-in link")
+        verbose_name_plural = _("sign-in links")
+        indexes = [
+            models.Index(fields=["state", "next_try_at"], name="sign_in_link_due"),
+            models.Index(fields=["created_at", "id"], name="sign_in_link_time"),
+            models.Index(fields=["email_hash", "created_at"], name="sign_in_link_email"),
+            models.Index(fields=["asked_from", "created_at"], name="sign_in_link_from"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.kind}"
 
 
 auditlog.register(

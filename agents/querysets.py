@@ -21,7 +21,7 @@ class AgentManager(BaseUserManager["Agent"]):
     def get_by_natural_key(self, username: str | None) -> "Agent":
         from agents.models import email_index  # the model imports its querysets
 
-        return self.select_related("account", "role").get(email_hash=email_index(username or ""))
+        return self.select_related("account", "role", "authenticator").get(email_hash=email_index(username or ""))
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "Agent":
         """An operator: runs the installation, belongs to no account."""

@@ -15,7 +15,7 @@ class RoleBackend(ModelBackend):
         return bool(user.is_active) and (user.account is None or user.account.is_open)
 
     def get_user(self, user_id: Any) -> Agent | None:
-        agent = Agent.objects.select_related("account", "role").filter(pk=user_id).first()
+        agent = Agent.objects.select_related("account", "role", "authenticator").filter(pk=user_id).first()
         return agent if agent is not None and self.user_can_authenticate(agent) else None
 
 

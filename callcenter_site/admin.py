@@ -55,7 +55,8 @@ class AccountForm(_ModelForm):
             names = [name for name in constraint.fields if name != "account"]
             if "account" not in constraint.fields or len(names) != 1 or names[0] not in self.cleaned_data:
                 continue
-            same = model._base_manager.filter(account_id=self.instance.account_id, **{names[0]: self.cleaned_data[names[0]]})
+            value = getattr(self.instance, names[0])  # as `clean` left it
+            same = model._base_manager.filter(account_id=self.instance.account_id, **{names[0]: value})
             if same.exclude(pk=self.instance.pk).exists():
                 self.add_error(names[0], _("This is in use already."))
 

@@ -1,7 +1,9 @@
 """Phone numbers in the one form the portal stores and compares: E.164 where a number can be read as one."""
 
 import re
+import unicodedata
 from functools import lru_cache
+from typing import Any
 
 import phonenumbers
 from django.core.exceptions import ValidationError
@@ -57,3 +59,58 @@ def provider_of(number: str, language: str = "en") -> str:
         return str(carrier.name_for_number(phonenumbers.parse(number), language))
     except phonenumbers.NumberParseException:
         return ""
+
+
+def canonical_prefix(prefix: str, region: str) -> str:
+    """The beginning of numbers, in the form of the numbers themselves: `+86138` for 138, 0086-138 or ＋８６ 138.
+
+    The 0 people dial before an area code goes where the region drops it. Empty: every number begins so.
+    """
+    text = "".join(_digit(character) for character in _NOISE.sub("", prefix.translate(_FULL_WIDTH)))
+    if text.startswith("00"):
+        text = "+" + text[2:]
+    if text.startswith("+") or not text:
+        code = next((text[1:end] for end in (2, 3, 4) if _regions_of(text[1:end])), "")
+        rest = text[1 + len(code) :]
+        trunk = _trunk_prefix(_regions_of(code)[0]) if code else ""
+        return f"+{code}{rest[1:]}" if trunk == "0" and len(rest) > 1 and rest.startswith("0") else text
+    trunk = _trunk_prefix(region)
+    if trunk and len(text) > len(trunk) and text.startswith(trunk):
+        text = text[len(trunk) :]
+    return f"+{phonenumbers.country_code_for_region(region)}{text}"
+
+
+def is_broad(prefix: str) -> bool:
+    """Whether a canonical prefix takes in a whole country, or nearly: at most one digit more than its code."""
+    digits = prefix.removeprefix("+")
+    for code in map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE):
+        if code.startswith(digits) or (digits.startswith(code) and len(digits) <= len(code) + 1):
+            return True
+    return any(
+        re.fullmatch(f"(?:{pattern})", digits[1:]) is not None
+        for region in (_regions_of("1") if digits.startswith("1") else ())
+        if (pattern := _leading_digits(region))
+    )
+
+
+def _digit(character: str) -> str:
+    value = unicodedata.digit(character, None)
+    return character if value is None else str(value)
+
+
+def _regions_of(code: str) -> tuple[str, ...]:
+    return phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code), ()) if code.isdigit() else ()
+
+
+def _metadata(region: str) -> Any:
+    return phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+
+
+def _trunk_prefix(region: str) -> str:
+    metadata = _metadata(region)
+    return (metadata.national_prefix or "") if metadata else ""
+
+
+def _leading_digits(region: str) -> str:
+    metadata = _metadata(region)
+    return (metadata.leading_digits or "") if metadata else ""

@@ -1,7 +1,9 @@
 """What a customer sets up: the account itself, roles, numbers, prompts, and the lists calls are handled by."""
 
+import re
 import zoneinfo
-from typing import Any
+from collections.abc import Collection
+from typing import Any, ClassVar, Self
 
 from auditlog.registry import auditlog
 from django.core.exceptions import ValidationError
@@ -11,9 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
-from callcenter_site.phone_numbers import canonical, is_number, provider_of, validate_region
+from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
-from configuration.scoping import AccountOwned, AccountsQuerySet
+from configuration.placeholders import check_placeholders
+from configuration.scoping import AccountOwned, AccountsQuerySet, ImportRunQuerySet
+from configuration.screen_pops import check_address
 
 
 def validate_time_zone(value: str) -> None:
@@ -82,7 +86,65 @@ class Account(models.Model):
         return zoneinfo.ZoneInfo(self.time_zone)
 
 
-class Role(AccountOwned):
+def in_one_line(text: str) -> str:
+    """Without spaces around it, and with single ones in it."""
+    return " ".join(text.split())
+
+
+def _needed_name(text: str) -> str:
+    name = in_one_line(text)
+    if text and not name:
+        raise ValidationError({"name": _("This field is required.")})
+    return name
+
+
+class Listed(AccountOwned):
+    """A row of one of the lists an account keeps. What is unique in the account is checked on the field people type it in,
+    wherever the row comes from: a page, the API, an import."""
+
+    remembered: ClassVar[tuple[str, ...]] = ()
+    """Fields whose stored value `clean` compares with."""
+    stored: dict[str, Any] | None = None
+    """Their values as they stand in the database; None: not there yet."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        row = super().from_db(db, field_names, values)
+        row._remember()
+        return row
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        self._remember()
+
+    def _remember(self) -> None:
+        if self.remembered:
+            self.stored = {name: self.__dict__.get(name) for name in self.remembered}
+
+    def has_changed(self, name: str) -> bool:
+        return self.stored is None or self.stored[name] != getattr(self, name)
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Django's own leaves out every constraint with a field that is not on the form, as the account never is."""
+        errors: dict[str, ValidationError] = {}
+        for constraint in self._meta.total_unique_constraints:
+            if not {"account", "group"} & set(constraint.fields):
+                continue
+            named = next(name for name in constraint.fields if not self._meta.get_field(name).is_relation)
+            if exclude is not None and named in exclude:
+                continue
+            columns = [f"{name}_id" if self._meta.get_field(name).is_relation else name for name in constraint.fields]
+            same = type(self)._base_manager.filter(**{column: getattr(self, column) for column in columns})
+            if same.exclude(pk=self.pk).exists():
+                errors[named] = ValidationError(_("This is in use already."), code="unique")
+        if errors:
+            raise ValidationError(errors)
+
+
+class Role(Listed):
     """What its people may do (Django permissions) and whose records they see (data scope)."""
 
     class Kind(models.TextChoices):
@@ -120,8 +182,11 @@ class Role(AccountOwned):
     def is_built_in(self) -> bool:
         return self.kind in self.BUILT_IN
 
+    def clean(self) -> None:
+        self.name = in_one_line(self.name)
 
-class ServiceNumber(AccountOwned):
+
+class ServiceNumber(Listed):
     """A number the center owns: callers dial it, or agents call out from it."""
 
     class Direction(models.TextChoices):
@@ -147,14 +212,41 @@ class ServiceNumber(AccountOwned):
     def __str__(self) -> str:
         return self.label or self.number
 
+    remembered = ("number", "provider")
+
     def clean(self) -> None:
         self.number = canonical(self.number, self.account.region)
         if not is_number(self.number):
             raise ValidationError({"number": _("This is not a phone number.")})
-        self.provider = self.provider or provider_of(self.number)
+        self.label, self.provider = in_one_line(self.label), in_one_line(self.provider)
+        self.default_skill_group = in_one_line(self.default_skill_group)
+        was_looked_up = (
+            self.stored is not None
+            and self.has_changed("number")
+            and not self.has_changed("provider")
+            and self.provider == self._look_up_provider(self.stored["number"])
+        )
+        if not self.provider or was_looked_up:
+            self.provider = self._look_up_provider(self.number)
+
+    def _look_up_provider(self, number: str) -> str:
+        return provider_of(number, self.account.language.partition("-")[0])[:60]
 
 
-class IvrPrompt(AccountOwned):
+def language_tag(text: str) -> str:
+    """A language tag with its letters as is usual, zh-Hant-TW; empty stays empty."""
+    first, *rest = text.strip().replace("_", "-").split("-")
+    if not first and not rest:
+        return ""
+    if not re.fullmatch(r"[a-z]{2,3}", first, re.ASCII | re.IGNORECASE) or not all(
+        re.fullmatch(r"[a-z0-9]{2,8}", part, re.ASCII | re.IGNORECASE) for part in rest
+    ):
+        raise ValidationError(_("This is not a language tag; write it like en, zh-CN or pt-BR."))
+    usual = {2: str.upper, 4: str.title}
+    return "-".join([first.lower(), *(usual.get(len(part), str.lower)(part) for part in rest)])
+
+
+class IvrPrompt(Listed):
     """What a caller hears: text the platform's voice reads, a text in the engine's own language, or an audio file."""
 
     class Kind(models.TextChoices):
@@ -177,11 +269,28 @@ class IvrPrompt(AccountOwned):
         ordering = ["code"]
         constraints = [models.UniqueConstraint(fields=["account", "code"], name="ivr_prompt_once")]
 
+    audio_comes: bool = False
+    """Set by who is about to store the file: the row is made first."""
+
     def __str__(self) -> str:
         return self.code
 
+    def clean(self) -> None:
+        errors: dict[str, Any] = {}
+        self.text = self.text.strip()
+        if self.kind == self.Kind.AUDIO and not (self.audio_key or self.audio_comes):
+            errors["kind"] = _("An audio prompt needs its file.")
+        elif self.kind in (self.Kind.TTS, self.Kind.ENGINE) and not self.text:
+            errors["text"] = _("Write what the caller hears.")
+        try:
+            self.language = language_tag(self.language)
+        except ValidationError as error:
+            errors["language"] = error
+        if errors:
+            raise ValidationError(errors)
 
-class BlockedNumber(AccountOwned):
+
+class BlockedNumber(Listed):
     """A number, or all numbers that begin with a prefix, whose calls are refused."""
 
     class Direction(models.TextChoices):
@@ -203,8 +312,54 @@ class BlockedNumber(AccountOwned):
         constraints = [models.UniqueConstraint(fields=["account", "number", "is_prefix"], name="blocked_number_once")]
         indexes = [models.Index(fields=["account", "created_at", "id"], name="blocked_time")]
 
+    remembered = ("number", "is_prefix", "blocked_until")
+    confirm_broad: bool = False
+    """Set by who was asked, and means it: a prefix may take in a whole country, or everybody."""
+
     def __str__(self) -> str:
         return self.written
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """The prefix of every number is the empty one."""
+        is_everybody = self.is_prefix and self.number == ""
+        super().clean_fields(exclude={*(exclude or ()), "number"} if is_everybody else exclude)
+
+    def clean(self) -> None:
+        """Takes a number in any written form; one that ends in * or … is a prefix. Asks the database nothing."""
+        errors: dict[str, Any] = {}
+        written = self.number.strip()
+        begins = re.sub(r"(\s*(\*|＊|…|\.\.\.))+$", "", written)
+        if begins != written:
+            self.is_prefix = True
+        elif self.stored is not None and self.has_changed("number"):
+            self.is_prefix = False
+        if not written and not self.is_prefix:
+            pass  # said to be required already
+        elif not self.is_prefix:
+            self.number = canonical(written, self.account.region)
+            if not re.fullmatch(r"\+?[0-9]{2,31}", self.number):
+                errors["number"] = _("This is not a phone number. Only a prefix has a star, at its end.")
+        else:
+            self.number = canonical_prefix(begins, self.account.region)
+            if not re.fullmatch(r"\+?[0-9]{0,31}", self.number):
+                errors["number"] = _("This is not the beginning of a phone number. Write it like 138* or +86138*.")
+            elif (
+                is_broad(self.number) and not self.confirm_broad and (self.has_changed("number") or self.has_changed("is_prefix"))
+            ):
+                errors["number"] = ValidationError(self._how_broad(), code="broad")
+        if self.blocked_until is not None and self.has_changed("blocked_until") and self.blocked_until <= timezone.now():
+            errors["blocked_until"] = _("This time has passed. Leave it empty to block for good.")
+        self.reason = in_one_line(self.reason)
+        if errors:
+            raise ValidationError(errors)
+
+    def _how_broad(self) -> Any:
+        if self.number in ("", "+"):
+            return _("This would block every number. Confirm it if you mean it.")
+        return _("%s would block a whole country, or most of it. Confirm it if you mean it.") % self.written
+
+    def is_expired(self, *, at: Any) -> bool:
+        return self.blocked_until is not None and self.blocked_until <= at
 
     @property
     def written(self) -> str:
@@ -212,7 +367,7 @@ class BlockedNumber(AccountOwned):
         return f"{self.number}*" if self.is_prefix else self.number
 
 
-class Keyword(AccountOwned):
+class Keyword(Listed):
     """A phrase looked for in what callers say and agents write."""
 
     class Severity(models.TextChoices):
@@ -239,8 +394,13 @@ class Keyword(AccountOwned):
     def __str__(self) -> str:
         return self.phrase
 
+    def clean(self) -> None:
+        self.phrase, self.category = in_one_line(self.phrase), in_one_line(self.category)
+        if self.phrase and not any(character.isalnum() for character in self.phrase):
+            raise ValidationError({"phrase": _("A phrase has at least one letter or digit.")})
 
-class QuickReplyGroup(AccountOwned):
+
+class QuickReplyGroup(Listed):
     """Quick replies that belong together; a skill group may point at the one its agents need."""
 
     name = models.CharField(_("name"), max_length=60)
@@ -255,8 +415,11 @@ class QuickReplyGroup(AccountOwned):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        self.name = _needed_name(self.name)
 
-class QuickReply(AccountOwned):
+
+class QuickReply(Listed):
     """A sentence an agent sends or reads out with one click."""
 
     group = models.ForeignKey(QuickReplyGroup, on_delete=models.PROTECT, related_name="replies", verbose_name=_("group"))
@@ -275,8 +438,20 @@ class QuickReply(AccountOwned):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        errors: dict[str, Any] = {
+            name: _("This field is required.") for name in ("title", "text") if getattr(self, name).isspace()
+        }
+        self.title, self.text = in_one_line(self.title), self.text.strip()
+        try:
+            check_placeholders(self.text)
+        except ValidationError as error:
+            errors["text"] = error
+        if errors:
+            raise ValidationError(errors)
 
-class ScreenPop(AccountOwned):
+
+class ScreenPop(Listed):
     """A page of the customer's own system that opens beside a ringing call."""
 
     class Field(models.TextChoices):
@@ -303,8 +478,28 @@ class ScreenPop(AccountOwned):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        self.name, self.url_template = _needed_name(self.name), self.url_template.strip()
+        errors: dict[str, Any] = {}
+        if self.url_template:
+            try:
+                check_address(self.url_template)
+            except ValidationError as error:
+                errors["url_template"] = error
+        shown = self.fields_shown if isinstance(self.fields_shown, list) else [self.fields_shown]
+        unknown = [one for one in shown if one not in self.Field.values]
+        if unknown:
+            errors["fields_shown"] = ValidationError(
+                _("There is no field %(name)s. You can show: %(known)s."),
+                params={"name": str(unknown[0])[:40], "known": ", ".join(self.Field.values)},
+            )
+        else:
+            self.fields_shown = list(dict.fromkeys(shown))
+        if errors:
+            raise ValidationError(errors)
 
-class BreakReason(AccountOwned):
+
+class BreakReason(Listed):
     """Why an agent is on a break; they choose it at the desk."""
 
     name = models.CharField(_("name"), max_length=60)
@@ -320,8 +515,11 @@ class BreakReason(AccountOwned):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        self.name = _needed_name(self.name)
 
-class Disposition(AccountOwned):
+
+class Disposition(Listed):
     """The result code an agent gives a call."""
 
     name = models.CharField(_("name"), max_length=60)
@@ -336,6 +534,9 @@ class Disposition(AccountOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        self.name = _needed_name(self.name)
 
 
 class ApiKey(AccountOwned):
@@ -376,7 +577,7 @@ class ApiKey(AccountOwned):
 class ImportRun(AccountOwned):
     """One file of rows somebody brought in: checked first, written when they say so.
 
-    The rows stand here encrypted until they are written or a day has passed; the report stays.
+    The rows stand encrypted in its chunks until they are written or a day has passed; the report stays.
     """
 
     class State(models.TextChoices):
@@ -387,21 +588,35 @@ class ImportRun(AccountOwned):
         DISCARDED = "discarded", _("discarded")
         FAILED = "failed", _("failed")
 
-    OPEN = frozenset({State.CHECKING, State.CHECKED, State.WRITING})
+    AT_WORK = frozenset({State.CHECKING, State.WRITING})
+    OPEN = AT_WORK | {State.CHECKED}
 
     sheet = models.CharField(_("what"), max_length=40, editable=False)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.CHECKING, editable=False)
-    rows = EncryptedTextField(editable=False)
-    n_rows = models.PositiveIntegerField(_("rows"), default=0)
-    n_done = models.PositiveIntegerField(_("rows gone through"), default=0)
-    n_new = models.PositiveIntegerField(_("new"), default=0)
-    n_changed = models.PositiveIntegerField(_("changed"), default=0)
-    n_same = models.PositiveIntegerField(_("unchanged"), default=0)
-    n_bad = models.PositiveIntegerField(_("with errors"), default=0)
-    errors = EncryptedTextField(editable=False)
+    started_by = models.PositiveBigIntegerField(null=True, editable=False)
+    """Id of the person whose permissions and data scope it is checked and written with."""
+    language = models.CharField(max_length=10, default="en", editable=False)
+    """What the report is written in: the language of whoever reads it."""
+    columns = models.JSONField(default=list, editable=False)
+    """Names of the sheet's columns in the order of the file; an empty name: a column without a heading."""
+    options = models.JSONField(default=dict, editable=False)
+    only_if_all_good = models.BooleanField(default=False, editable=False)
+    problem = models.CharField(_("problem"), max_length=200, blank=True, editable=False)
+    """Why it stopped, a key of `importing.PROBLEMS`."""
+    preview = EncryptedTextField(editable=False)
+    n_rows = models.PositiveIntegerField(_("rows"), default=0, editable=False)
+    n_done = models.PositiveIntegerField(_("rows gone through"), default=0, editable=False)
+    n_new = models.PositiveIntegerField(_("new"), default=0, editable=False)
+    n_changed = models.PositiveIntegerField(_("changed"), default=0, editable=False)
+    n_same = models.PositiveIntegerField(_("unchanged"), default=0, editable=False)
+    n_bad = models.PositiveIntegerField(_("with errors"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    lease = models.PositiveIntegerField(default=0, editable=False)
+    """Counts who took it up; a worker that was thought dead finds another number here and stops."""
     heartbeat_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
+
+    objects = ImportRunQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("import")
@@ -416,28 +631,30 @@ class ImportRun(AccountOwned):
         return f"#{self.pk} {self.sheet}"
 
 
-class IdempotencyKey(AccountOwned):
-    """A request over the API that named itself, so that sending it again makes nothing twice. Forgotten after a day."""
+class ImportChunk(AccountOwned):
+    """Some rows of an import, checked together and written in one transaction."""
 
-    key_hash = Sha256Field(editable=False)
-    """Of whoever asked and the key they chose: two who choose the same key do not meet."""
-    request_hash = Sha256Field(editable=False)
-    """Keyed, for a short body could be guessed from a plain one."""
-    claimed_at = models.DateTimeField(editable=False)
-    """Since when somebody works on it; names their turn, if it is taken over from one who died."""
-    status_code = models.PositiveSmallIntegerField(null=True, editable=False)
-    """Null: not answered yet."""
-    answer = EncryptedTextField(editable=False)
-    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    n_rows = models.PositiveIntegerField(default=0)
+    rows = EncryptedTextField()
+    """JSON, a list of [number of the row, cells]; rows that were written are gone from it."""
+    errors = EncryptedTextField()
+    """JSON, a list of [number of the row, name of the column, what is wrong]."""
+    n_new = models.PositiveIntegerField(default=0)
+    n_changed = models.PositiveIntegerField(default=0)
+    n_same = models.PositiveIntegerField(default=0)
+    n_bad = models.PositiveIntegerField(default=0)
+    written_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = _("idempotency key")
-        verbose_name_plural = _("idempotency keys")
-        constraints = [models.UniqueConstraint(fields=["account", "key_hash"], name="idempotency_key_once")]
-        indexes = [models.Index(fields=["created_at", "id"], name="idempotency_time")]
+        verbose_name = _("rows of an import")
+        verbose_name_plural = _("rows of imports")
+        ordering = ["run", "number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="import_chunk_once")]
 
     def __str__(self) -> str:
-        return f"#{self.pk}"
+        return f"#{self.run_id} {self.number}"
 
 
 for _model in (IvrPrompt, BlockedNumber, Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):

@@ -1,0 +1,45 @@
+"""Whether a number is blocked, and by which row of the account's blacklist."""
+
+import datetime as dt
+
+import phonenumbers
+from django.db.models import Q
+
+from callcenter_site.phone_numbers import canonical, is_broad
+from configuration.models import Account, BlockedNumber
+from configuration.scoping import AccountQuerySet
+
+__all__ = ["beginnings_of", "find_block", "is_broad", "rows_covering"]
+
+
+def find_block(*, account: Account, number: str, direction: str, at: dt.datetime) -> BlockedNumber | None:
+    """The row that blocks a number, written in any form, in this direction at this time: the number itself before a
+    prefix, a longer prefix before a shorter one. One query along an index, whatever the length of the list."""
+    rows = (
+        rows_covering(account=account, number=number)
+        .filter(direction__in=(direction, BlockedNumber.Direction.BOTH))
+        .filter(Q(blocked_until=None) | Q(blocked_until__gt=at))
+    )
+    return max(rows, key=closeness, default=None)
+
+
+def rows_covering(*, account: Account, number: str) -> AccountQuerySet:
+    """Rows whose number is this one, or whose prefix it begins with; in force or not."""
+    found = canonical(number, account.region)
+    return (
+        BlockedNumber.objects.for_account(account)
+        .filter(Q(number=found, is_prefix=False) | Q(number__in=beginnings_of(found, account.region), is_prefix=True))
+        .order_by()
+    )
+
+
+def closeness(row: BlockedNumber) -> tuple[bool, int]:
+    return not row.is_prefix, len(row.number)
+
+
+def beginnings_of(number: str, region: str) -> list[str]:
+    """Every prefix that could stand in the list for a canonical number. A short number such as 10086 has no country code,
+    and the prefixes people type for it have."""
+    if not number.startswith("+") and number.isdigit():
+        number = f"+{phonenumbers.country_code_for_region(region)}{number}"
+    return [number[:length] for length in range(len(number) + 1)] if number.startswith("+") else [""]

@@ -109,6 +109,12 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
+# Without a mail server mails become files, and the pages offer their links to be handed over.
+MAIL_IS_SET = bool(env.text("EMAIL_URL"))
+globals().update(env.mail("EMAIL_URL", fallback=VAR_DIR / "mail"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="portal@localhost.localdomain")
+
 # Without a broker, tasks pass through the memory of `manage.py serve`; what a stop loses, the timetable finds again.
 CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", schemes=("redis", "rediss", "memory"), default="memory://")
 CELERY_EMBEDDED = CELERY_BROKER_URL.startswith("memory")
@@ -170,6 +176,7 @@ INSTALLED_APPS = [
     "csp",
     "django_celery_beat",
     "django_structlog",
+    "django_otp",
     "storages",
     "configuration",
     "agents",
@@ -187,10 +194,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "callcenter_site.logs.RequestLog",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "configuration.scoping.AccountMiddleware",
+    "agents.sign_in.SecondFactorGate",
     "callcenter_site.languages.EnglishApi",
     "callcenter_site.audit.AuditMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -228,16 +237,25 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "agents.sign_i
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("name", "nickname", "email", "staff_id")},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+SIGN_IN_VIEW = "agents.sign_in_views.SignIn"
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 12 * 3600
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = 0.25  # hours
+# Of one person from one address: nobody shuts out somebody else elsewhere. Trying on meanwhile does not make it longer, so
+# nobody shuts out a colleague behind the same address for good.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "present_code", "csrfmiddlewaretoken"]
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "agents.sign_in.sign_in_name"  # a keyed hash: attempts hold no email
 AXES_DISABLE_ACCESS_LOG = True
@@ -280,7 +298,7 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
 
 # --- API -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "callcenter_site.openapi.PortalSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "configuration.api_keys.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -314,6 +332,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Audit and logs: ids only, nothing personal ----------------------------------------------------------------------
 AUDITLOG_INCLUDE_ALL_MODELS = False
+AUDITLOG_LOGENTRY_MODEL = "configuration.AuditEntry"
 LOG_LEVEL = env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
 LOGGING = logging_settings(LOG_LEVEL, for_people=sys.stderr.isatty())
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
@@ -335,5 +354,6 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "STYLES": [lambda request: static("callcenter_site/portal.css")],
     "SCRIPTS": [lambda request: static("callcenter_site/charts.js")],
+    "ACCOUNT": {"navigation": [{"title": _("Your sign-in"), "link": reverse_lazy("sign_in:overview")}]},
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": NAVIGATION},
 }

@@ -1,4 +1,4 @@
-"""Listening to recordings and voicemail.
+"""Listening to recordings and voicemail, and what the desk shows of an agent's calls.
 
 Whoever presses play is checked here (permission, account, data scope), written into the audit log, and sent on to a
 link that opens the file for a minute and for them alone. Nothing else in the portal hands out audio.
@@ -16,12 +16,15 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
-from callcenter_site.audit import log_access
+from callcenter_site.audit import Look, log_look
+from calls.desk import own_day
 from calls.models import AudioState, Recording, Voicemail
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 
@@ -53,7 +56,7 @@ def listen(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     # A player asks again when somebody jumps to another place; that is the same listening. `add` answers False where it
     # was noted before, and None where the cache cannot be asked: then each time is noted, rather than none.
     if cache.add(f"listening:{kind}:{pk}:{user.pk}", 1, LINK_SECONDS) is not False:
-        log_access(audio, actor_id=user.pk, account_id=audio.account_id, call=audio.call_id)
+        log_look(Look.LISTENED, type(audio), [audio.pk], actor=user, call=audio.call_id)
     if isinstance(audio, Voicemail):
         Voicemail.objects.filter(pk=audio.pk, heard_at=None).update(heard_by=user, heard_at=timezone.now())
     if isinstance(default_storage, FileSystemStorage):
@@ -186,3 +189,14 @@ async def _async_chunks(file: Any, start: int, length: int) -> AsyncIterator[byt
     while length > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, length))):
         length -= len(chunk)
         yield chunk
+
+
+@never_cache
+@login_required
+@require_GET
+def desk_records(request: HttpRequest) -> HttpResponse:
+    """An agent's own calls of today, as a part of the desk's page."""
+    person: Any = request.user
+    if not (person.has_perm("agents.use_desk") and person.has_perm("calls.view_call")):
+        raise PermissionDenied
+    return render(request, "calls/desk_records.html", {"day": own_day(agent=person, at=timezone.now())})

@@ -4,6 +4,7 @@ from callcenter_site.erasure import Kept, Lifetime
 
 KEPT = (
     Kept("configuration.Account", Lifetime.CONFIGURATION, account="id"),
+    Kept("configuration.DataKey", Lifetime.CONFIGURATION),
     Kept("configuration.Role", Lifetime.CONFIGURATION),
     Kept("configuration.ServiceNumber", Lifetime.CONFIGURATION),
     Kept("configuration.IvrPrompt", Lifetime.CONFIGURATION, files=("audio_key",)),
@@ -16,5 +17,7 @@ KEPT = (
     Kept("configuration.Disposition", Lifetime.CONFIGURATION),
     Kept("configuration.ApiKey", Lifetime.CONFIGURATION),
     Kept("configuration.IdempotencyKey", Lifetime.UNTIL_USED, clock="created_at", people=("answer",)),
-    Kept("configuration.ImportRun", Lifetime.CONFIGURATION, people=("rows", "errors")),
+    Kept("configuration.AuditEntry", Lifetime.CONFIGURATION, people=("actor",)),
+    Kept("configuration.ImportRun", Lifetime.CONFIGURATION, people=("started_by", "preview")),
+    Kept("configuration.ImportChunk", Lifetime.CONFIGURATION, people=("rows", "errors")),
 )

@@ -5,7 +5,10 @@ import zoneinfo
 from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
+from auditlog.models import AbstractLogEntry, LogEntryManager
 from auditlog.registry import auditlog
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -13,10 +16,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
+from callcenter_site.audit import Look
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.placeholders import check_placeholders
-from configuration.scoping import AccountOwned, AccountsQuerySet, ImportRunQuerySet
+from configuration.querysets import ImportRunQuerySet
+from configuration.scoping import AccountOwned, AccountQuerySet, AccountsQuerySet
 from configuration.screen_pops import check_address
 
 
@@ -58,6 +63,9 @@ class Account(models.Model):
     terminated_at = models.DateTimeField(_("terminated"), null=True, blank=True, editable=False)
     key_id = models.CharField(max_length=20, editable=False, default="")
     wrapped_key = models.BinaryField(editable=False, default=b"")
+    """The account's data key number 1, made with it; empty once a rotation has replaced it (`configuration/encryption.py`)."""
+    key_made_under = models.CharField(max_length=20, editable=False, default="")
+    """As of `DataKey`; empty: `key_id`."""
 
     objects = AccountsQuerySet.as_manager()
 
@@ -72,6 +80,10 @@ class Account(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self._state.adding and not self.wrapped_key:
             self.key_id, self.wrapped_key = new_wrapped_key()
+        if not self._state.adding and not args and kwargs.get("update_fields") is None:
+            # Only a rotation touches the key: a form opened before one must not bring the old one back.
+            names = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+            kwargs["update_fields"] = names - {"key_id", "wrapped_key", "key_made_under"}
         super().save(*args, **kwargs)
 
     def get_additional_data(self) -> dict[str, Any]:
@@ -84,6 +96,43 @@ class Account(models.Model):
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.time_zone)
+
+
+class DataKey(models.Model):
+    """A key of an account, or of the installation, wrapped by one from the environment (`configuration/encryption.py`)."""
+
+    class Purpose(models.TextChoices):
+        DATA = "data", "encrypts values"
+        INDEX = "index", "keyed hashes of an account's values"
+        SIGN_IN = "sign_in", "keyed hashes of login emails"
+
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, null=True, editable=False, related_name="data_keys", db_index=False
+    )
+    owner = models.BigIntegerField(editable=False)
+    """The account's id, 0 for the installation: to a database no two NULLs are equal, and each key is there once."""
+    purpose = models.CharField(max_length=10, choices=Purpose, editable=False)
+    number = models.PositiveIntegerField(default=1, editable=False)
+    """Values name the data key that opens them by it. The highest encrypts."""
+    key_id = models.CharField(max_length=20, editable=False)
+    wrapped_key = models.BinaryField(editable=False)
+    made_under = models.CharField(max_length=20, editable=False)
+    """The key from the environment that wrapped it first: where that one leaked, this one is to be replaced."""
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("data key")
+        verbose_name_plural = _("data keys")
+        ordering = ["owner", "purpose", "number"]
+        constraints = [models.UniqueConstraint(fields=["owner", "purpose", "number"], name="data_key_once")]
+        indexes = [models.Index(fields=["account"], name="data_key_account")]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.purpose} {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.owner = self.account_id or 0
+        super().save(*args, **kwargs)
 
 
 def in_one_line(text: str) -> str:
@@ -657,9 +706,106 @@ class ImportChunk(AccountOwned):
         return f"#{self.run_id} {self.number}"
 
 
-for _model in (IvrPrompt, BlockedNumber, Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):
+class IdempotencyKey(AccountOwned):
+    """A request over the API that named itself, so that sending it again makes nothing twice. Forgotten after a day."""
+
+    key_hash = Sha256Field(editable=False)
+    """Of whoever asked and the key they chose: two who choose the same key do not meet."""
+    request_hash = Sha256Field(editable=False)
+    """Keyed, for a short body could be guessed from a plain one."""
+    claimed_at = models.DateTimeField(editable=False)
+    """Since when somebody works on it; names their turn, if it is taken over from one who died."""
+    status_code = models.PositiveSmallIntegerField(null=True, editable=False)
+    """Null: not answered yet."""
+    answer = EncryptedTextField(editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
+        constraints = [models.UniqueConstraint(fields=["account", "key_hash"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["created_at", "id"], name="idempotency_time")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class AuditEntryQuerySet(AccountQuerySet):
+    """Entries of one account. Those without one, of what operators do to the installation, are in nobody's list."""
+
+
+class AuditEntry(AbstractLogEntry):
+    """Who did what to which row. Ids only: what is personal stays where it is erased with its person.
+
+    Written by `callcenter_site/audit.py` and the library, read by administrators, changed by nobody.
+    """
+
+    Action = AbstractLogEntry.Action
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, null=True, editable=False, related_name="+", db_index=False)
+    # Without constraints: who did it, and to what, stays known by id when those rows are gone.
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        verbose_name=_("who"),
+        db_constraint=False,
+        db_index=False,
+    )
+    api_key = models.ForeignKey(
+        ApiKey,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        verbose_name=_("API key"),
+        db_constraint=False,
+        db_index=False,
+    )
+    content_type = models.ForeignKey(
+        ContentType,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        verbose_name=_("kind"),
+        db_constraint=False,
+        db_index=False,
+    )
+    object_pk = models.CharField(max_length=255)
+    object_id = models.BigIntegerField(null=True)
+    action = models.PositiveSmallIntegerField(_("action"), choices=AbstractLogEntry.Action.choices)
+    look = models.CharField(max_length=20, choices=Look, blank=True, default="")
+    """What was looked at; empty for a change."""
+    cid = models.CharField(max_length=64, null=True)
+    """The request's id, as in the log lines."""
+    timestamp = models.DateTimeField(_("when"), default=timezone.now)
+    # Columns of the library that would hold something personal, or nothing.
+    remote_addr = remote_port = actor_email = changes_text = None
+
+    objects = LogEntryManager.from_queryset(AuditEntryQuerySet)()
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit log")
+        ordering = ["-timestamp", "-pk"]
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["account", "timestamp", "id"], name="audit_time"),
+            models.Index(fields=["account", "actor", "timestamp"], name="audit_actor"),
+            models.Index(fields=["account", "api_key", "timestamp"], name="audit_api_key"),
+            models.Index(fields=["account", "action", "timestamp"], name="audit_action"),
+            models.Index(fields=["account", "content_type", "timestamp"], name="audit_kind"),
+            models.Index(fields=["account", "content_type", "object_id"], name="audit_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+for _model in (IvrPrompt, Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):
     auditlog.register(_model)
-auditlog.register(Account, exclude_fields=["key_id", "wrapped_key"])
+auditlog.register(BlockedNumber, mask_fields=["number", "reason"], mask_callable="callcenter_site.audit.unsaid")
+auditlog.register(Account, exclude_fields=["key_id", "wrapped_key", "key_made_under"])
 auditlog.register(Role)
 auditlog.register(ServiceNumber)
 auditlog.register(ApiKey, exclude_fields=["secret_hash", "last_used_at"])

@@ -20,7 +20,6 @@ OWN = (Kept("retention.PurgeRun", Lifetime.PROOF),)
 LIBRARIES = (
     # The admin's history: ids of rows and of those who changed them, no names (callcenter_site/admin.py).
     Kept("admin.LogEntry", Lifetime.PEOPLE, clock="action_time", people=("user",), account=""),
-    Kept("auditlog.LogEntry", Lifetime.PEOPLE, clock="timestamp", people=("actor", "actor_email", "remote_addr"), account=""),
     Kept("sessions.Session", Lifetime.UNTIL_USED, clock="expire_date", people=("session_data",), account=""),
     Kept("axes.AccessAttempt", Lifetime.UNTIL_USED, clock="attempt_time", people=("username", "ip_address"), account=""),
     Kept("axes.AccessAttemptExpiration", Lifetime.UNTIL_USED, clock="expires_at", account=""),

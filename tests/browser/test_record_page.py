@@ -9,12 +9,11 @@ import wave
 from collections.abc import Iterator
 
 import pytest
-from auditlog.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from configuration.models import Role
+from configuration.models import AuditEntry, Role
 from tests.factories import (
     PASSWORD,
     AgentFactory,
@@ -127,13 +126,15 @@ def test_the_timeline_is_walked_by_keyboard_and_says_exact_times(page, live_serv
 
 def test_a_recording_plays_and_can_be_jumped_about_in(page, live_server, call):
     open_record(page, live_server, call)
-    assert not LogEntry.objects.filter(action=LogEntry.Action.ACCESS).exists()  # nothing is fetched before somebody presses play
+    assert not AuditEntry.objects.filter(
+        action=AuditEntry.Action.ACCESS
+    ).exists()  # nothing is fetched before somebody presses play
     page.evaluate("document.querySelector('audio').play()")
     page.wait_for_function("document.querySelector('audio').currentTime > 0.2")
     page.evaluate("document.querySelector('audio').currentTime = 9")
     page.wait_for_function("document.querySelector('audio').currentTime > 9.2")
     assert page.evaluate("Math.round(document.querySelector('audio').duration)") == 12
-    assert LogEntry.objects.filter(action=LogEntry.Action.ACCESS).count() == 1
+    assert AuditEntry.objects.filter(look="listened").count() == 1
 
 
 def test_the_page_fits_a_phone(page, live_server, call):

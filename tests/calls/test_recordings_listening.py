@@ -9,14 +9,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 import time_machine
-from auditlog.models import LogEntry
 from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from calls import views
 from calls.models import AudioState, Voicemail
-from configuration.models import Role
+from configuration.models import AuditEntry, Role
 from tests.factories import AgentFactory, CallFactory, CallLegFactory, RecordingFactory, VoicemailFactory
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +50,7 @@ def recording(account):
 
 
 def listenings():
-    return LogEntry.objects.filter(action=LogEntry.Action.ACCESS)
+    return AuditEntry.objects.filter(action=AuditEntry.Action.ACCESS, look="listened")
 
 
 def listen(client, audio, kind="recording"):
@@ -74,8 +73,8 @@ def test_one_listening_leaves_one_row_of_ids_in_the_audit_log(client, inspector,
     for _ in range(3):  # a player that jumps about asks again
         listen(client, recording)
     entry = listenings().get()
-    assert (entry.action, entry.actor_id, entry.object_id) == (LogEntry.Action.ACCESS, inspector.pk, recording.pk)
-    assert entry.additional_data == {"account": recording.account_id, "call": recording.call_id}
+    assert (entry.action, entry.actor_id, entry.object_id) == (AuditEntry.Action.ACCESS, inspector.pk, recording.pk)
+    assert (entry.account_id, entry.additional_data) == (recording.account_id, {"call": recording.call_id})
     assert entry.object_repr == f"calls.Recording#{recording.pk}"
     assert (entry.actor_email, entry.remote_addr, entry.cid) == (None, None, None)
 

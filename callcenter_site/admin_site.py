@@ -4,9 +4,11 @@ Pages of other packages know nothing of accounts, so none of them is taken in; o
 `callcenter_site.admin`, or the portal does not start.
 """
 
+import datetime as dt
 import math
 from typing import Any
 
+from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import get_fields_from_path
@@ -14,31 +16,13 @@ from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import URLPattern, URLResolver
+from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
-from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
-
-
-class SignInForm(AuthenticationForm):
-    """Email and password, for everybody: what a person may open is decided by the page they open."""
-
-    error_messages = {
-        "invalid_login": _("Email and password do not match, or this account cannot sign in."),
-        "inactive": _("Email and password do not match, or this account cannot sign in."),
-    }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["username"].label = _("Email")
-        self.fields["username"].widget.input_type = "email"
-        self.fields["username"].widget.attrs["autocomplete"] = "username"
-        self.fields["password"].widget.attrs["autocomplete"] = "current-password"
-
-    def confirm_login_allowed(self, user: Any) -> None:
-        """Whether somebody may sign in is the backend's answer; the page they open asks for its own permission."""
 
 
 class AskedForAutocomplete(AutocompleteJsonView):
@@ -63,8 +47,6 @@ class AskedForAutocomplete(AutocompleteJsonView):
 
 
 class PortalSite(UnfoldAdminSite):
-    login_form = SignInForm
-
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         from callcenter_site.admin import OperatorAdmin, PortalAdmin  # that module registers pages with this site
 
@@ -88,17 +70,22 @@ class PortalSite(UnfoldAdminSite):
         except InvalidPage as error:
             raise Http404 from error
 
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Who is signed in and may not enter the admin is sent to the desk, which has an answer for everybody."""
-        if request.method == "GET" and request.user.is_authenticated and not self.has_permission(request):
-            return redirect("agents:desk")
-        return super().login(request, extra_context)  # type: ignore[no-any-return]
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """One door for everybody, with a second step behind it."""
+        return import_string(settings.SIGN_IN_VIEW).as_view()(request)  # type: ignore[no-any-return]
 
 
 def show_lockout(request: HttpRequest, original_response: HttpResponse | None, credentials: Any) -> HttpResponse:
-    """What somebody sees who has failed too often; it does not say whether the email exists."""
-    seconds = int(settings.AXES_COOLOFF_TIME * 3600)
+    """What somebody sees who has failed too often, and for how long yet; it does not say whether the email exists."""
+    seconds = math.ceil(_pause_left(request, credentials).total_seconds())
     context = {**admin.site.each_context(request), "title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
     response = render(request, "admin/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)
     return response
+
+
+def _pause_left(request: HttpRequest, credentials: Any) -> dt.timedelta:
+    whole = dt.timedelta(hours=settings.AXES_COOLOFF_TIME)
+    attempts: Any = AxesProxyHandler.get_implementation().get_user_attempts(request, credentials)
+    last = max((one.attempt_time for rows in attempts for one in rows), default=timezone.now())
+    return min(whole, max(dt.timedelta(seconds=1), last + whole - timezone.now()))

@@ -8,11 +8,14 @@ import base64
 import binascii
 import os
 import secrets
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 _environ = environ.Env()
 
@@ -90,6 +93,40 @@ def database(name: str, *, default: str) -> dict[str, Any]:
     if not config.get("NAME"):
         raise ImproperlyConfigured(f"{name}: names no database")
     return config
+
+
+def mail(name: str, *, fallback: Path) -> dict[str, Any]:
+    """Django's settings for mail from `smtp://`, `smtp+tls://` (STARTTLS) or `smtps://` (TLS from the start), like
+    `smtps://user:password@mail.example.com:465`. Nothing set: mails become files."""
+    value = url(name, schemes=("smtp", "smtp+tls", "smtps"))
+    if not value:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": fallback}
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.path.strip("/") or parts.query:
+        raise ImproperlyConfigured(f"{name}: expected smtps://user:password@host:port")
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[parts.scheme],
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+    }
+
+
+def sender(name: str, *, default: str) -> str:
+    """Who mails come from: `portal@example.com`, or `Call center <portal@example.com>`."""
+    value = text(name, default)
+    try:
+        validate_email(parseaddr(value)[1])
+    except ValidationError:
+        raise ImproperlyConfigured(f"{name}: expected an email address, or a name and <address>") from None
+    return value
 
 
 def keys(name: str, *, fallback: Path) -> dict[str, bytes]:

@@ -15,8 +15,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from callcenter_site.fields import Sha256Field
 from callcenter_site.audit import Look
+from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.placeholders import check_placeholders

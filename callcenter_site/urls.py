@@ -10,9 +10,10 @@ from callcenter_site.health import healthz, readyz
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", include("analytics.urls")),
-    path("admin/", include("calls.urls")),
+    path("", include("calls.urls")),
     path("admin/", admin.site.urls),
     path("desk/", include("agents.urls")),
+    path("sign-in/", include("agents.sign_in_urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include(("callcenter_site.api", "api"))),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -1,0 +1,338 @@
+"""Lists as CSV and XLSX: reading what people upload, and writing what they download.
+
+An upload is hostile until read: its size, its rows, its columns and its cells are bounded, and so is what an archive
+unpacks to; document types, and with them entities, are refused. A cell that a spreadsheet would run as a formula is
+neutralised when written, with the apostrophe that spreadsheets use themselves, and read back unchanged.
+"""
+
+import codecs
+import csv
+import datetime as dt
+import io
+import re
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import IO, Any, NamedTuple
+from xml.parsers import expat
+
+import openpyxl
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from openpyxl.cell import WriteOnlyCell
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_ROWS = 200_000
+MAX_COLUMNS = 50
+MAX_CELL = 10_000
+MAX_TEXT = 20_000_000
+"""Characters of all cells together."""
+MAX_UNPACKED = 400 * 1024 * 1024
+MAX_STRINGS = 80 * 1024 * 1024
+"""What the table of shared strings of a workbook may unpack to: it is held in memory, the rest is streamed."""
+MAX_OTHER = 16 * 1024 * 1024
+MAX_MEMBERS = 2000
+LAST_ROW = 1_048_576
+"""The last row of a worksheet that spreadsheet programs know."""
+
+CSV_TYPE = "text/csv; charset=utf-8"
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+_BLANK = r"(?:[^\S\t\r]|[\ufeff\u200b])*"
+_FORMULA = re.compile(_BLANK + r"[=+\-@\t\r＝＋－＠]")
+_NEUTRALISED = re.compile(r"'+" + _BLANK + r"[=+\-@\t\r＝＋－＠]")
+_NUMBER = re.compile(r"\+[0-9]{2,31}")
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+class Line(NamedTuple):
+    """A row that is not empty, with the number a spreadsheet shows beside it."""
+
+    number: int
+    cells: list[str]
+
+
+# --- Formulas --------------------------------------------------------------------------------------------------------
+
+
+def neutralise(text: str) -> str:
+    """The text so that no spreadsheet runs it; `original` gives it back."""
+    return f"'{text}" if _FORMULA.match(text) or _NEUTRALISED.match(text) else text
+
+
+def original(text: str) -> str:
+    return text[1:] if text[:1] == "'" and _NEUTRALISED.match(text) else text
+
+
+def plain(value: object) -> str:
+    """A value as both kinds of file can hold it: no control characters, line ends as line feeds."""
+    text = _NOT_TEXT.sub("", str(value))
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_lines(file: IO[bytes]) -> Iterator[Line]:
+    """The rows of a CSV or XLSX file; which of the two it is, its content says.
+
+    Raises `ValidationError` in plain words for a file that cannot be read, as soon as that is known: rows may have been
+    given out before.
+    """
+    file.seek(0, io.SEEK_END)
+    size = file.tell()
+    file.seek(0)
+    if size == 0:
+        raise ValidationError(_("The file is empty."))
+    if size > MAX_BYTES:
+        raise ValidationError(_("The file is larger than 10 MB. Split it into several."))
+    head = file.read(8)
+    file.seek(0)
+    if head == _OLE:
+        raise ValidationError(_of_old_format(file.read()))
+    return _bounded(_of_workbook(file) if head[:4] == b"PK\x03\x04" else _of_text(file.read()))
+
+
+def _bounded(lines: Iterator[Line]) -> Iterator[Line]:
+    n_rows = n_characters = 0
+    for number, cells in lines:
+        while cells and not cells[-1].strip():
+            cells.pop()
+        if not cells:
+            continue
+        n_rows += 1
+        n_characters += sum(map(len, cells))
+        if len(cells) > MAX_COLUMNS:
+            raise _refused(_("Row %(row)d has more than %(n)d columns."), row=number, n=MAX_COLUMNS)
+        if n_rows > MAX_ROWS + 1:
+            raise _refused(_("The file has more than %(n)d rows. Split it into several."), n=MAX_ROWS)
+        if n_characters > MAX_TEXT:
+            raise _refused(_("The file holds more than %(n)d characters. Split it into several."), n=MAX_TEXT)
+        if max(map(len, cells)) > MAX_CELL:
+            raise _refused(_("A cell of row %(row)d is longer than %(n)d characters."), row=number, n=MAX_CELL)
+        yield Line(number, [original(plain(cell)) for cell in cells])
+
+
+def _refused(message: Any, **params: Any) -> ValidationError:
+    return ValidationError(message, params=params)
+
+
+def _of_old_format(content: bytes) -> Any:
+    if "EncryptedPackage".encode("utf-16-le") in content:
+        return _("The workbook is protected by a password. Save it without one.")
+    return _("This is a workbook of the old kind (.xls). Save it as .xlsx or CSV.")
+
+
+# --- CSV -------------------------------------------------------------------------------------------------------------
+
+
+def _of_text(content: bytes) -> Iterator[Line]:
+    text = _decoded(content)
+    if _NOT_TEXT.search(text.replace("\x00", "")[:100_000]) or "\x00" in text:
+        raise ValidationError(_("This is neither a CSV file nor an .xlsx workbook."))
+    delimiter, text = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    number = 0
+    try:
+        for cells in reader:
+            number += 1
+            yield Line(number, cells)
+    except csv.Error as error:
+        raise _refused(_("Row %(row)d cannot be read: a quotation mark may be missing."), row=number + 1) from error
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith(codecs.BOM_UTF8):
+        encodings = ["utf-8-sig"]
+    elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif _has_every_other_byte_zero(content, 1):
+        encodings = ["utf-16-le"]
+    elif _has_every_other_byte_zero(content, 0):
+        encodings = ["utf-16-be"]
+    else:
+        encodings = ["utf-8", "gb18030"]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            pass
+    raise ValidationError(_("The file is in an unknown encoding. Save it as CSV in UTF-8, or as .xlsx."))
+
+
+def _has_every_other_byte_zero(content: bytes, first: int) -> bool:
+    """Whether it looks like UTF-16 without a mark: delimiters, digits and line ends have a zero in one half."""
+    sample = content[:4000]
+    zeros = sample[first::2].count(0)
+    return zeros > 0 and zeros * 4 >= len(sample[first::2]) and sample[1 - first :: 2].count(0) == 0
+
+
+def _delimiter(text: str) -> tuple[str, str]:
+    """What parts the cells: the one the first row has most of, outside quotation marks."""
+    first = text.lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
+    if (said := re.fullmatch(r"sep=([,;\t|])", first)) is not None:  # how spreadsheets are told
+        return said[1], text.lstrip("\r\n").partition("\n")[2]
+    outside = re.sub(r'"[^"]*"', "", first)
+    return max(",;\t", key=outside.count), text
+
+
+# --- XLSX ------------------------------------------------------------------------------------------------------------
+
+
+def _of_workbook(file: IO[bytes]) -> Iterator[Line]:
+    not_readable = _("The workbook cannot be read. Open it in a spreadsheet program and save it again as .xlsx.")
+    try:
+        _inspect(file)
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a workbook holds besides cells is of no interest
+            yield from _of_sheet(file)
+    except ValidationError:
+        raise
+    except Exception as error:  # openpyxl raises whatever its parsing stumbles over
+        raise ValidationError(not_readable) from error
+
+
+def _inspect(file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        names = {member.filename for member in members}
+        if "[Content_Types].xml" not in names or not any(name.startswith("xl/") for name in names):
+            raise ValidationError(_("This is neither a CSV file nor an .xlsx workbook."))
+        if any(member.flag_bits & 0x1 for member in members):
+            raise ValidationError(_("The workbook is protected by a password. Save it without one."))
+        # A member never unpacks to more than it declares: zipfile stops there.
+        if (
+            len(members) > MAX_MEMBERS
+            or sum(member.file_size for member in members) > MAX_UNPACKED
+            or any(member.file_size > _most(member.filename) for member in members)
+        ):
+            raise ValidationError(_("The workbook unpacks to more than can be taken in. Split it, or save it as CSV."))
+        for member in members:
+            if member.filename.lower().endswith((".xml", ".rels")):
+                with archive.open(member) as part:
+                    _refuse_document_type(part)
+
+
+def _most(name: str) -> int:
+    if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+        return MAX_UNPACKED
+    return MAX_STRINGS if name.lower().endswith("sharedstrings.xml") else MAX_OTHER
+
+
+class _Seen(Exception):
+    """The root element has begun: no document type can follow."""
+
+
+def _refuse_document_type(part: IO[bytes]) -> None:
+    """Entities are declared in a document type, which no spreadsheet program writes into a workbook."""
+
+    def found(*_args: Any) -> None:
+        raise ValidationError(_("The workbook holds what no spreadsheet program writes. Save it again as .xlsx."))
+
+    def begun(*_args: Any) -> None:
+        raise _Seen
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = found
+    parser.StartElementHandler = begun
+    try:
+        while chunk := part.read(4096):
+            parser.Parse(chunk)
+    except _Seen:
+        pass
+
+
+def _of_sheet(file: IO[bytes]) -> Iterator[Line]:
+    book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    try:
+        sheet = next((one for one in book.worksheets if one.sheet_state == "visible"), None)
+        if sheet is None:
+            raise ValidationError(_("The workbook has no worksheet."))
+        sheet.reset_dimensions()  # what a file says of its own size need not be true
+        for number, cells in enumerate(sheet.iter_rows(max_col=MAX_COLUMNS + 1), start=1):
+            if number > LAST_ROW:
+                raise _refused(_("The file has more than %(n)d rows. Split it into several."), n=MAX_ROWS)
+            yield Line(number, [_text(cell) for cell in cells])
+    finally:
+        book.close()
+
+
+def _text(cell: Any) -> str:
+    """What a typed cell says, as somebody would have typed it."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return _number(value, str(cell.number_format))
+    if isinstance(value, dt.datetime):
+        is_day = value.time() == dt.time() and "h" not in str(cell.number_format).lower()
+        return value.date().isoformat() if is_day else value.isoformat(sep=" ", timespec="seconds")
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
+
+
+def _number(value: float, number_format: str) -> str:
+    """Digits as they stand on the screen: a phone number kept as a number has neither exponent nor ".0", and a format of
+    zeros keeps those in front of it."""
+    if isinstance(value, float) and not value.is_integer():
+        text = format(Decimal(repr(value)), "f") if abs(value) < 1e300 else str(value)
+        return text
+    text = str(int(value))
+    return text.zfill(len(number_format)) if number_format and not number_format.strip("0") else text
+
+
+# --- Writing ---------------------------------------------------------------------------------------------------------
+
+
+class _Echo:
+    def write(self, text: str) -> str:
+        return text
+
+
+def csv_chunks(rows: Iterable[Sequence[object]], *, per_chunk: int = 500) -> Iterator[bytes]:
+    """A CSV file, piece by piece; its mark makes spreadsheets read it as UTF-8."""
+    writer = csv.writer(_Echo())
+    lines: list[str] = [codecs.BOM_UTF8.decode()]
+    for row in rows:
+        lines.append(writer.writerow([neutralise(plain(cell)) for cell in row]))
+        if len(lines) >= per_chunk:
+            yield "".join(lines).encode()
+            lines = []
+    yield "".join(lines).encode()
+
+
+def write_xlsx(rows: Iterable[Sequence[object]], *, title: str, widths: Sequence[int] = ()) -> IO[bytes]:
+    """An XLSX file, its first row as headings, in a temporary file to be read from its start. All cells are text.
+
+    A phone number stays as it is read and dialled: as text it is no formula, and a spreadsheet that saves it as CSV makes
+    nothing worse of it than a number.
+    """
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\']", " ", title)[:31] or "1")
+    sheet.freeze_panes = "A2"
+    for index, width in enumerate(widths):
+        sheet.column_dimensions[openpyxl.utils.get_column_letter(index + 1)].width = width
+    bold = openpyxl.styles.Font(bold=True)
+    for number, row in enumerate(rows):
+        cells = []
+        for value in row:
+            text = plain(value)[:32_767]
+            cell = WriteOnlyCell(sheet)
+            cell._value = text if _NUMBER.fullmatch(text) else neutralise(text)
+            cell.data_type = "s"
+            cell.number_format = "@"
+            if number == 0:
+                cell.font = bold
+            cells.append(cell)
+        sheet.append(cells)
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (whoever sends it closes it)
+    book.save(file)
+    file.seek(0)
+    return file

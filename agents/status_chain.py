@@ -42,7 +42,7 @@ class StatusFact:
     reason: str = ""
     terminal: str = ""
     source: str = StatusChange.Source.EVENT
-    wrap_up_seconds: int | None = None
+    wrap_up_seconds: float | None = None
     """How long a wrap-up lasts; None: the longest of the agent's skill groups."""
 
 
@@ -144,7 +144,7 @@ def _bring_up_to_date(current: list[tuple[Agent, StatusChange]], facts: dict[byt
         if (agent.status, agent.status_reason, agent.status_since) != (row.status, row.reason, row.started_at)
     ]
     wrapping = [agent.pk for agent, row in changed if row.status == Status.WRAP_UP]
-    seconds = _longest_wrap_ups(wrapping) if wrapping else {}
+    seconds = longest_wrap_ups(wrapping) if wrapping else {}
     for agent, row in changed:
         agent.status, agent.status_reason, agent.status_since = row.status, row.reason, row.started_at
         agent.wrap_up_until = None
@@ -159,7 +159,7 @@ def _bring_up_to_date(current: list[tuple[Agent, StatusChange]], facts: dict[byt
     Agent.objects.bulk_update([agent for agent, _ in changed], _KEPT_ON_AGENT, batch_size=200)
 
 
-def _longest_wrap_ups(agent_ids: list[int]) -> dict[int, int]:
+def longest_wrap_ups(agent_ids: list[int]) -> dict[int, int]:
     groups = SkillGroupMember.objects.filter(agent_id__in=agent_ids, skill_group__is_active=True).order_by()
     longest = groups.values("agent_id").annotate(longest=Max("skill_group__wrap_up_seconds"))
     return dict(longest.values_list("agent_id", "longest"))

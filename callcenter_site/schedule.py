@@ -7,6 +7,10 @@ from django.utils.translation import gettext_lazy as _
 TIMETABLE = {
     # Events that arrived are folded at once; this finds those whose nudge was lost, and those to be tried again.
     "fold_events": ("calls.tasks.fold_events", schedule(2.0)),
+    # Wrap-ups whose time is over end.
+    "end_wrap_ups": ("agents.tasks.end_wrap_ups", schedule(2.0)),
+    # Agents whose desk went silent are gone.
+    "mark_gone": ("agents.tasks.mark_gone", schedule(10.0)),
     # Slots touched by changed calls are counted again.
     "fill_intervals": ("analytics.tasks.fill_intervals", schedule(5.0)),
     # Calls that went silent are closed as lost contact.
@@ -21,6 +25,8 @@ TIMETABLE = {
 
 TITLES: dict[str, Promise] = {
     "fold_events": _("Fold events"),
+    "end_wrap_ups": _("End wrap-ups"),
+    "mark_gone": _("Notice who is gone"),
     "fill_intervals": _("Fill intervals"),
     "close_silent_calls": _("Close silent calls"),
     "match_references": _("Match names in events"),

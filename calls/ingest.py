@@ -27,6 +27,7 @@ from agents.presence import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from calls import lifecycle, records
+from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
 from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
 from calls.vocabulary import AGENT_TYPES, agents_named, skill_groups_named
@@ -222,14 +223,18 @@ def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
             for row in rows:
                 if row.type not in AGENT_TYPES:
                     calls[bytes(row.call_key)].append(row.id)
+            # Calls are locked before agents, by everybody. A status of this pass counts before what follows from a call.
+            folded = _fold_calls(account, calls, at, write) if calls else {}
             if status_ids:
                 _fold_statuses(account, status_ids)
-            if calls:
-                _fold_calls(account, calls, at, write)
+            begin_wrap_ups(account=account, folded=folded, at=at)
     return len(claimed)
 
 
-def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime, write: Writer) -> None:
+def _fold_calls(
+    account: Account, calls: dict[bytes, list[int]], at: dt.datetime, write: Writer
+) -> dict[bytes, lifecycle.CallFacts]:
+    """Folds and writes calls; what was written."""
     stored = records.lock_calls(account, sorted(calls))
     events, subjects = _events_of(account, calls)
     work = _Pass(account, at, stored, subjects, folded={})
@@ -250,10 +255,12 @@ def _fold_calls(account: Account, calls: dict[bytes, list[int]], at: dt.datetime
     refused = write(work)
     for key, reason in refused.items():
         _put_off(calls[key], at, reason)
-    done = [pk for key in work.folded if key not in refused for pk in calls[key]]
+    written = {key: facts for key, facts in work.folded.items() if key not in refused}
+    done = [pk for key in written for pk in calls[key]]
     CallEvent.objects.filter(pk__in=done, state=EventState.PENDING, retry_at__lte=at).update(
         state=EventState.FOLDED, attempts=0, error=""
     )
+    return written
 
 
 def _events_of(

@@ -1,0 +1,164 @@
+"""What agents were doing, derived from the status they chose and the calls they had (METRICS §2.4).
+
+One timeline per agent: every moment of the window belongs to exactly one stretch. Where things overlap, a call comes
+before wrap-up, wrap-up before ringing, and any of them before the chosen status; hold is part of the call. What is
+still going on reaches to `at`, and nothing is said of what comes after it.
+"""
+
+import datetime as dt
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Status, StatusChange
+from calls.models import CallLeg, LegKind
+from configuration.models import Account
+
+
+class Activity(models.TextChoices):
+    ON_CALL = "on_call", _("On a call")
+    ACW = "acw", _("Wrap-up")
+    RINGING = "ringing", _("Ringing")
+    AVAILABLE = "available", _("Available")
+    NOT_READY = "not_ready", _("Busy")
+    BREAK = "break", _("Break")
+    OFFLINE = "offline", _("Offline")
+
+
+_OF_STATUS = {
+    Status.AVAILABLE.value: Activity.AVAILABLE,
+    Status.BUSY.value: Activity.NOT_READY,
+    Status.BREAK.value: Activity.BREAK,
+    Status.WRAP_UP.value: Activity.ACW,
+    Status.OFFLINE.value: Activity.OFFLINE,
+}
+_RANK = {Activity.ON_CALL: 0, Activity.ACW: 1, Activity.RINGING: 2}
+_CHOSEN = 3
+_LONGEST_LEG = dt.timedelta(days=2)
+"""A leg longer than this is a broken clock: it is not looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    state: str
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    reason: str = ""
+    call_id: int | None = None
+    """The row of the call it belongs to; None: it follows from the chosen status."""
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    status: str
+    reason: str
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    call_id: int
+    offered_at: dt.datetime
+    answered_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    wrap_up_ended_at: dt.datetime | None
+
+
+def activity_of(
+    *, account: Account, agent_ids: Iterable[int], start: dt.datetime, end: dt.datetime, at: dt.datetime
+) -> dict[int, list[Stretch]]:
+    """The timelines of agents from `start` to `end`, or to `at` where that is earlier. Who is not of the account was
+    offline."""
+    ids = list(agent_ids)
+    chosen: dict[int, list[Chosen]] = defaultdict(list)
+    statuses = StatusChange.objects.for_account(account).filter(
+        Q(ended_at=None) | Q(ended_at__gt=start), agent_id__in=ids, started_at__lt=end
+    )
+    for agent_id, *values in statuses.order_by().values_list("agent_id", "status", "reason", "started_at", "ended_at"):
+        chosen[agent_id].append(Chosen(*values))
+    legs: dict[int, list[Leg]] = defaultdict(list)
+    rows = CallLeg.objects.for_account(account).filter(
+        Q(ended_at=None) | Q(ended_at__gt=start) | Q(wrap_up_ended_at__gt=start),
+        kind=LegKind.AGENT,
+        agent_id__in=ids,
+        offered_at__gt=start - _LONGEST_LEG,
+        offered_at__lt=end,
+    )
+    for agent_id, *values in rows.order_by().values_list(
+        "agent_id", "call_id", "offered_at", "answered_at", "ended_at", "wrap_up_ended_at"
+    ):
+        legs[agent_id].append(Leg(*values))
+    return {agent_id: derive(chosen=chosen[agent_id], legs=legs[agent_id], start=start, end=end, at=at) for agent_id in ids}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Claim:
+    """A stretch that something lays claim to; of several at once the least wins."""
+
+    rank: int
+    started_at: dt.datetime
+    tie: int
+    ended_at: dt.datetime
+    state: str
+    reason: str
+    call_id: int | None
+
+
+def derive(
+    *, chosen: Sequence[Chosen], legs: Sequence[Leg], start: dt.datetime, end: dt.datetime, at: dt.datetime
+) -> list[Stretch]:
+    """The timeline as a pure function of the rows: gapless, without overlaps, as long as the window."""
+    # Two moments of one local zone are compared and subtracted by their wall clocks, wrongly where those are put back.
+    start, end = start.astimezone(dt.UTC), min(end.astimezone(dt.UTC), at.astimezone(dt.UTC))
+    if end <= start:
+        return []
+    claims = [*_claims_of_statuses(chosen, end), *(claim for leg in legs for claim in _claims_of_leg(leg, end))]
+    claims = [
+        claim for claim in claims if claim.started_at < end and claim.ended_at > start and claim.ended_at > claim.started_at
+    ]
+    borders = sorted(
+        {start, end} | {moment for one in claims for moment in (one.started_at, one.ended_at) if start < moment < end}
+    )
+    beginning: dict[dt.datetime, list[_Claim]] = defaultdict(list)
+    for claim in claims:
+        beginning[max(claim.started_at, start)].append(claim)
+    stretches: list[Stretch] = []
+    going_on: list[_Claim] = []
+    for moment, until in itertools.pairwise(borders):
+        going_on = [claim for claim in going_on if claim.ended_at > moment] + beginning[moment]
+        best = min(going_on, default=None)
+        state, reason, call_id = (best.state, best.reason, best.call_id) if best else (Activity.OFFLINE.value, "", None)
+        before = stretches[-1] if stretches else None
+        if before is not None and (before.state, before.reason, before.call_id) == (state, reason, call_id):
+            stretches[-1] = Stretch(state, before.started_at, until, reason, call_id)
+        else:
+            stretches.append(Stretch(state, moment, until, reason, call_id))
+    return stretches
+
+
+def _claims_of_statuses(chosen: Sequence[Chosen], end: dt.datetime) -> Iterable[_Claim]:
+    for one in chosen:
+        state = _OF_STATUS[one.status].value
+        # The chain knows no two at once.
+        yield _Claim(_CHOSEN, one.started_at, 0, one.ended_at or end, state, one.reason, None)
+
+
+def _claims_of_leg(leg: Leg, end: dt.datetime) -> Iterable[_Claim]:
+    def claim(state: Activity, started_at: dt.datetime, ended_at: dt.datetime | None) -> _Claim:
+        return _Claim(_RANK[state], started_at, leg.call_id, ended_at or end, state.value, "", leg.call_id)
+
+    yield claim(Activity.RINGING, leg.offered_at, leg.answered_at or leg.ended_at)
+    if leg.answered_at is not None:
+        yield claim(Activity.ON_CALL, leg.answered_at, leg.ended_at)
+        if leg.ended_at is not None and leg.wrap_up_ended_at is not None:
+            yield claim(Activity.ACW, leg.ended_at, leg.wrap_up_ended_at)

@@ -34,6 +34,7 @@ from agents.models import Agent, SignInLink, email_index
 from callcenter_site.audit import log_update
 from configuration.encryption import installation_index
 from configuration.models import Account
+from configuration.scoping import Actor
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class TooMany(ValidationError):
 
 
 @transaction.atomic
-def invite(*, agents: Iterable[Agent], by: Agent, at: dt.datetime, kind: str = SignInLink.Kind.INVITATION) -> list[SignInLink]:
+def invite(*, agents: Iterable[Agent], by: Actor, at: dt.datetime, kind: str = SignInLink.Kind.INVITATION) -> list[SignInLink]:
     """Sends each person a link with which they set their password. All of them or none.
 
     Raises `ValidationError` for oneself, for somebody who may more than `by`, and for somebody who is not active.
@@ -96,6 +97,10 @@ def address_of(link: SignInLink) -> str:
     return f"{settings.PUBLIC_URL}{reverse('sign_in:set-password')}?key={link.pk}-{_secret(link)}"
 
 
+def is_good(link: SignInLink, *, at: dt.datetime) -> bool:
+    return link.used_at is None and at < link.expires_at and link.agent is not None and _may_sign_in(link.agent)
+
+
 def open_link(key: str, *, at: dt.datetime) -> SignInLink | None:
     """The link behind a key, if it is good."""
     found = re.fullmatch(r"([0-9]{1,18})-([0-9a-f]{64})", key)
@@ -103,7 +108,7 @@ def open_link(key: str, *, at: dt.datetime) -> SignInLink | None:
     link = links.filter(pk=int(found[1]), agent__isnull=False).first() if found else None
     if link is None or found is None or not constant_time_compare(found[2], _secret(link)):
         return None
-    return link if _is_good(link, at=at) else None
+    return link if is_good(link, at=at) else None
 
 
 @transaction.atomic
@@ -127,7 +132,7 @@ def newest_link(agent: Agent) -> SignInLink | None:
 
 def can_be_handed_over(link: SignInLink | None, *, at: dt.datetime) -> bool:
     """Whether an administrator may look at a link: it is good, and no mail brought it."""
-    return link is not None and _is_good(link, at=at) and (link.state != SignInLink.State.SENT or not settings.MAIL_IS_SET)
+    return link is not None and is_good(link, at=at) and (link.state != SignInLink.State.SENT or not settings.MAIL_IS_SET)
 
 
 def deliver(*, link_id: int, at: dt.datetime) -> str:
@@ -138,7 +143,7 @@ def deliver(*, link_id: int, at: dt.datetime) -> str:
     link = SignInLink.objects.select_related("agent__account", "agent__role").get(pk=link_id)
     if link.agent is None:
         return _now_is(link, SignInLink.State.SENT)
-    if not _is_good(link, at=at):
+    if not is_good(link, at=at):
         return _now_is(link, SignInLink.State.FAILED, "late" if link.used_at is None and at >= link.expires_at else "")
     try:
         _mail(link).send()
@@ -196,10 +201,6 @@ def _person_of(link: SignInLink) -> Agent:
     if link.agent is None:
         raise ValueError("nobody has the email this link was asked for with")
     return link.agent
-
-
-def _is_good(link: SignInLink, *, at: dt.datetime) -> bool:
-    return link.used_at is None and at < link.expires_at and link.agent is not None and _may_sign_in(link.agent)
 
 
 def _may_sign_in(agent: Agent) -> bool:

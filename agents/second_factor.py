@@ -22,8 +22,10 @@ from django.utils.translation import ngettext_lazy
 from django_otp.oath import TOTP
 from qrcode.image.svg import SvgPathImage
 
+from agents.appointment import may_manage
 from agents.models import Agent, Authenticator, RecoveryCode
 from callcenter_site.audit import log_update
+from configuration.scoping import Actor
 
 KEY_BYTES = 20
 TOLERANCE = 1
@@ -127,6 +129,14 @@ def turn_off(*, agent: Agent) -> bool:
     if was_on:
         log_update(agent, second_factor=("on", "off"))
     return was_on
+
+
+def reset(*, agent: Agent, by: Actor) -> None:
+    """For who lost phone and codes. Raises `ValidationError` for oneself and for somebody who may more than `by`."""
+    if not may_manage(by, agent):
+        raise ValidationError(_("You cannot reset your own second factor, or that of somebody who may do more than you."))
+    if not turn_off(agent=agent):
+        raise ValidationError(_("There is no second factor to reset."))
 
 
 def is_recovery_code(text: str) -> bool:

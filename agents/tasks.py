@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from agents import presence
+from agents import invitations, presence
 
 log = logging.getLogger(__name__)
 
@@ -20,3 +20,15 @@ def end_wrap_ups() -> None:
 def mark_gone() -> None:
     if n_gone := presence.mark_gone(at=timezone.now()):
         log.info("%d people are gone", n_gone)
+
+
+@shared_task
+def send_sign_in_link(link_id: int) -> None:
+    if state := invitations.deliver(link_id=link_id, at=timezone.now()):
+        log.info("mail for sign-in link %d: %s", link_id, state)
+
+
+@shared_task(expires=60)
+def send_sign_in_links() -> None:
+    if n_sent := invitations.deliver_due(at=timezone.now()):
+        log.info("sent %d sign-in links", n_sent)

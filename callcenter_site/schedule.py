@@ -11,6 +11,8 @@ TIMETABLE = {
     "end_wrap_ups": ("agents.tasks.end_wrap_ups", schedule(2.0)),
     # Agents whose desk went silent are gone.
     "mark_gone": ("agents.tasks.mark_gone", schedule(10.0)),
+    # Invitations and links to set a password go out at once; this sends those that were lost, and those to be tried again.
+    "send_sign_in_links": ("agents.tasks.send_sign_in_links", schedule(60.0)),
     # Slots touched by changed calls are counted again.
     "fill_intervals": ("analytics.tasks.fill_intervals", schedule(5.0)),
     # Calls that went silent are closed as lost contact.
@@ -27,6 +29,7 @@ TITLES: dict[str, Promise] = {
     "fold_events": _("Fold events"),
     "end_wrap_ups": _("End wrap-ups"),
     "mark_gone": _("Notice who is gone"),
+    "send_sign_in_links": _("Send invitations and password links"),
     "fill_intervals": _("Fill intervals"),
     "close_silent_calls": _("Close silent calls"),
     "match_references": _("Match names in events"),

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +15,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
 
+from agents.admin.sign_in import PasswordOrInvitation, SignInPages
 from agents.admin.status_changes import STATUS_COLOURS
 from agents.appointment import deactivate_agents, may_manage, require_an_administrator, take_offline
 from agents.models import Agent, SkillGroupMember, email_index
@@ -30,7 +30,7 @@ from configuration.encryption import EncryptedTextField
 from configuration.models import Role
 
 
-class AgentForm(AccountForm):
+class AgentForm(PasswordOrInvitation, AccountForm):
     email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
     new_password = forms.CharField(
         label=_("Password"), required=False, strip=False, widget=UnfoldAdminPasswordToggleWidget({"autocomplete": "new-password"})
@@ -38,14 +38,7 @@ class AgentForm(AccountForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk is not None and self.instance.pk == self.asker.pk:
-            del self.fields["new_password"]  # one's own is changed where the old one is asked for
-        else:
-            adding = self.instance._state.adding
-            self.fields["new_password"].required = adding
-            self.fields["new_password"].help_text = (
-                _("Hand it over in person; at least 10 characters.") if adding else _("Leave empty to keep the present one.")
-            )
+        self.prepare_password()
 
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"])
@@ -54,11 +47,9 @@ class AgentForm(AccountForm):
             raise ValidationError(_("This email cannot be used."))
         return email
 
-    def clean_new_password(self) -> str:
-        password = str(self.cleaned_data["new_password"])
-        if password:
-            validate_password(password, self.instance)
-        return password
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        self.check_password()
 
     def clean(self) -> None:
         super().clean()
@@ -88,12 +79,12 @@ class GroupsOfAgent(PortalInline):
 
 
 @admin.register(Agent)
-class AgentAdmin(PortalAdmin):
+class AgentAdmin(SignInPages, PortalAdmin):
     """People are never deleted here: who leaves is deactivated, and who asks to be forgotten goes through erasure."""
 
     form = AgentForm
     formfield_overrides = {EncryptedTextField: {"widget": UnfoldAdminTextInputWidget}}
-    list_display = ["show_person", "staff_id", "role", "show_groups", "show_status", "show_since", "is_active"]
+    list_display = ["show_person", "staff_id", "role", "show_groups", "show_status", "show_since", "show_sign_in"]
     list_display_links = ["show_person", "staff_id"]
     list_filter = [
         ("role", ScopedDropdownFilter),
@@ -101,15 +92,15 @@ class AgentAdmin(PortalAdmin):
         ("skill_groups", ScopedDropdownFilter),
         ("is_active", BooleanRadioFilter),
     ]
-    list_select_related = ["role"]
+    list_select_related = ["role", "authenticator"]
     search_fields = ["staff_id__istartswith"]
     search_help_text = _("Name, start of the staff ID, or the whole email")
-    actions = ["deactivate"]
+    actions = ["deactivate", "send_invitations", "send_reset_links"]
     inlines = [GroupsOfAgent]
     fieldsets = [
         (_("Person"), {"fields": ["name", "nickname", "staff_id"]}),
         (_("Work"), {"fields": ["role", "cellphone_pickup"]}),
-        (_("Sign-in"), {"fields": ["email", "new_password", "is_active"]}),
+        (_("Sign-in"), {"fields": ["email", "new_password", "is_active", "show_sign_in_links"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -126,7 +117,8 @@ class AgentAdmin(PortalAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """One's own page: what one is called, not what one may."""
-        return ["role", "is_active"] if obj is not None and obj.pk == request.user.pk else []
+        own = ["role", "is_active"] if obj is not None and obj.pk == request.user.pk else []
+        return [*own, "show_sign_in_links"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not super().has_change_permission(request, obj):
@@ -166,12 +158,17 @@ class AgentAdmin(PortalAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if form.cleaned_data.get("new_password"):
             obj.set_password(form.cleaned_data["new_password"])
+        elif not change:
+            obj.set_unusable_password()
         super().save_model(request, obj, form, change)
+        if not change and not obj.has_usable_password():
+            self.invite_new_person(request, obj)
         if not obj.is_active:
             take_offline(obj, at=timezone.now())
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        return super().response_add(request, _unnamed(obj), post_url_continue)  # type: ignore[no-any-return]
+        answer: HttpResponse = super().response_add(request, _unnamed(obj), post_url_continue)
+        return self.or_hand_link_over(request, obj, answer)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         return super().response_change(request, _unnamed(obj))  # type: ignore[no-any-return]

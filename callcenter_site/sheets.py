@@ -282,8 +282,7 @@ def _number(value: float, number_format: str) -> str:
     """Digits as they stand on the screen: a phone number kept as a number has neither exponent nor ".0", and a format of
     zeros keeps those in front of it."""
     if isinstance(value, float) and not value.is_integer():
-        text = format(Decimal(repr(value)), "f") if abs(value) < 1e300 else str(value)
-        return text
+        return format(Decimal(repr(value)), "f") if abs(value) < 1e300 else str(value)
     text = str(int(value))
     return text.zfill(len(number_format)) if number_format and not number_format.strip("0") else text
 

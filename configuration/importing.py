@@ -7,6 +7,7 @@ written. A worker killed anywhere is replaced by the next one, which finds its p
 slow finds that its lease has passed on, and stops.
 """
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -77,6 +78,11 @@ def folded(text: str) -> str:
 class Column:
     """A column of a sheet: how it is called, what its cells may say, and which field of a row they are about."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Permissions to write it, beside those for the row."""
+    seen_with: ClassVar[frozenset[str]] = frozenset()
+    """Permissions to see it, beside that for the row."""
+
     def __init__(
         self,
         name: str,
@@ -86,11 +92,10 @@ class Column:
         example: Text = "",
         required: bool = False,
         field: str = "",
-        needs: Iterable[str] = (),
         width: int = 18,
     ) -> None:
         self.name, self.heading, self.help, self.example = name, heading, help, example
-        self.required, self.field, self.needs, self.width = required, field or name, frozenset(needs), width
+        self.required, self.field, self.width = required, field or name, width
         self._known_as: frozenset[str] = frozenset()
 
     def known_as(self) -> frozenset[str]:
@@ -180,10 +185,10 @@ class YesNo(Column):
                 self._meant.update(dict.fromkeys(words.split(), value))
             for value, said in ((True, YES), (False, NO)):
                 self._meant.update(dict.fromkeys(map(folded, in_every_language(said).values()), value))
-        value = self._meant.get(folded(text))
-        if value is None:
+        meant = self._meant.get(folded(text))
+        if meant is None:
             raise ValidationError(_("Write yes or no."))
-        return value
+        return meant
 
     def show(self, row: Any, sheet: "Sheet") -> str:
         return str(YES if getattr(row, self.field) else NO)
@@ -303,8 +308,12 @@ class Sheet:
 
     @classmethod
     def columns_for(cls, actor: Any) -> list[Column]:
-        """The columns somebody may read and write."""
+        """The columns somebody may write."""
         return [column for column in cls.columns if holds(actor, column.needs)]
+
+    @classmethod
+    def columns_shown_to(cls, actor: Any) -> list[Column]:
+        return [column for column in cls.columns if holds(actor, column.seen_with)]
 
     # Reading
 
@@ -362,10 +371,8 @@ class Sheet:
         """The key of a row as `clean` writes it, whatever else is wrong with the row."""
         draft = self.new()
         self.put(draft, values)
-        try:
+        with contextlib.suppress(ValidationError):
             draft.clean()
-        except ValidationError:
-            pass
         return self.key_of(draft)
 
     def compare(self, row: SheetRow, values: Mapping[str, Any], there: Any | None) -> None:
@@ -382,7 +389,7 @@ class Sheet:
     def validate(self, row: SheetRow) -> None:
         """The row's own rules; each error under the column its field is filled from."""
         known = {column.field: column.name for column in self.columns}
-        checked = {each.name for each in self.model._meta.concrete_fields if each.name in known}
+        checked = {each.name for each in self.model._meta.concrete_fields if each.name in known and not each.is_relation}
         for rule in (lambda: row.instance.clean_fields(exclude=self._others(checked)), row.instance.clean):
             try:
                 rule()
@@ -408,20 +415,15 @@ class Sheet:
 
     # Export
 
-    def for_export(self, rows: Any) -> Any:
-        """The rows with what showing them needs."""
-        return rows
-
     def export(self, rows: Any) -> Iterator[list[str]]:
         """Headings, then the rows in their order; never many of them in memory."""
-        columns = self.columns_for(self.actor)
+        columns = self.columns_shown_to(self.actor)
         yield [column.title for column in columns]
         in_full = self.actor.has_perm(SEE_FULL_NUMBER)
-        ids = list(rows.values_list("pk", flat=True))
-        ids = list(dict.fromkeys(ids))  # a search along a relation may find a row twice
+        ids = list(dict.fromkeys(rows.values_list("pk", flat=True)))  # a search along a relation may find a row twice
         for start in range(0, len(ids), 1000):
             part = ids[start : start + 1000]
-            page = self.for_export(self.rows().filter(pk__in=part)).in_bulk(part)
+            page = {row.pk: row for row in self.rows().filter(pk__in=part).order_by()}
             for pk in part:
                 if pk in page:
                     cells = (column.show(page[pk], self) for column in columns)
@@ -431,9 +433,6 @@ class Sheet:
         columns = self.columns_for(self.actor)
         yield [column.title for column in columns]
         yield [str(column.example) for column in columns]
-
-    def widths(self) -> list[int]:
-        return [column.width for column in self.columns_for(self.actor)]
 
 
 def _by_field(error: ValidationError) -> dict[str, list[ValidationError]]:

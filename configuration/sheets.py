@@ -1,0 +1,472 @@
+"""The lists of configuration that come and go as files."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from callcenter_site.bulk import insert_rows
+from configuration.importing import (
+    CHANGED,
+    NEW,
+    Choice,
+    Column,
+    Moment,
+    NumberColumn,
+    Sheet,
+    SheetRow,
+    Text,
+    WholeNumber,
+    YesNo,
+    register,
+)
+from configuration.models import (
+    AuditEntry,
+    BlockedNumber,
+    BreakReason,
+    Disposition,
+    IvrPrompt,
+    Keyword,
+    QuickReply,
+    QuickReplyGroup,
+    ScreenPop,
+    ServiceNumber,
+)
+
+
+def said_of(model: type[models.Model], name: str) -> Text:
+    """What a field is called on its page."""
+    field: Any = model._meta.get_field(name)
+    said: Text = field.verbose_name
+    return said
+
+
+REQUIRED = _("This field is required.")
+LIST_BREAK = re.compile(r"[;,；，、\n]+")
+"""What parts several things in one cell, in either language."""
+
+
+def split_list(text: str) -> list[str]:
+    return [part.strip() for part in LIST_BREAK.split(text) if part.strip()]
+
+
+# --- Blacklist -------------------------------------------------------------------------------------------------------
+
+
+class _Written(NumberColumn):
+    """A number, or a prefix with its star."""
+
+    def put(self, row: Any, value: Any) -> None:
+        row.number, row.is_prefix = value, False
+
+    def show(self, row: Any, sheet: Sheet) -> str:
+        return str(row.written)
+
+    def masked(self, shown: str) -> str:
+        return shown if shown.endswith("*") else super().masked(shown)
+
+
+@register
+class BlacklistSheet(Sheet):
+    """Up to hundreds of thousands of rows: one row object is used for all of them, for making them costs more than
+    checking, and they are written in the fewest statements. The rules are those of `BlockedNumber.clean` itself."""
+
+    name = "blacklist"
+    model = BlockedNumber
+    title = _("Blacklist")
+    key = ("number", "is_prefix")
+    key_column = "number"
+    per_batch = 2000
+    note = _("A prefix that takes in a whole country is not imported: add it by hand, where you are asked to confirm it.")
+    columns = (
+        _Written(
+            "number",
+            said_of(BlockedNumber, "number"),
+            help=_("In any written form. End it with * for a prefix."),
+            example="+86 138 0013 8000",
+            required=True,
+            width=22,
+        ),
+        Choice("direction", said_of(BlockedNumber, "direction"), BlockedNumber.Direction, example=_("inbound")),
+        Column("reason", said_of(BlockedNumber, "reason"), help=_("At most 200 characters."), example=_("Prank calls"), width=40),
+        Moment(
+            "blocked_until",
+            said_of(BlockedNumber, "blocked_until"),
+            help=_("A day counts in full. Empty: for good."),
+            example="2027-12-31",
+            width=22,
+        ),
+    )
+
+    def check(self, batch: Sequence[SheetRow], seen: dict[Any, int]) -> None:
+        at, draft = timezone.now(), self.new()
+        fields: dict[str, Any] = {name: self.model._meta.get_field(name) for name in ("number", "reason")}
+        lengths = {name: int(field.max_length) for name, field in fields.items()}
+        names = list(batch[0].cells) if batch else []
+        told = []
+        for row in batch:
+            values = self.read(row)
+            for name, most in lengths.items():
+                text = values.get(name, "")
+                if len(text) > most or (name == "number" and not text):
+                    self._check_field(row, name, text)
+            told.append((values, self._canonical(draft, row, values)))
+        there = self._there({key[0] for _values, key in told})
+        for row, (values, key) in zip(batch, told, strict=True):
+            first = seen.setdefault(key, row.number)
+            if first != row.number and key != ("", False):
+                row.fail(self.key_column, _now("The same as in row %d.") % first)
+            known = there.get(key)
+            until = values.get("blocked_until", known[3] if known else None)
+            if key[1] or until is not None:
+                self._check_what_depends(draft, row, key, until, known)
+            if not row.errors:
+                self._compare(row, values, key, known, at, names)
+
+    def _check_field(self, row: SheetRow, name: str, text: str) -> None:
+        field: Any = self.model._meta.get_field(name)
+        try:
+            field.clean(text, None)
+        except ValidationError as error:
+            row.fail(name, error)
+
+    def _canonical(self, draft: BlockedNumber, row: SheetRow, values: Mapping[str, Any]) -> tuple[str, bool]:
+        """The row's key; what depends on whether it is there already is left for later."""
+        draft.stored, draft.confirm_broad, draft.blocked_until = None, True, None
+        draft.number, draft.is_prefix, draft.reason = values.get("number", ""), False, values.get("reason", "")
+        try:
+            draft.clean()
+        except ValidationError as error:
+            said = {name for name, _message in row.errors}
+            for name, errors in error.error_dict.items():
+                if name not in said:
+                    row.fail(name, ValidationError(errors))
+        if "reason" in values:
+            row.more["reason"] = draft.reason
+        return draft.number, draft.is_prefix
+
+    def _check_what_depends(
+        self, draft: BlockedNumber, row: SheetRow, key: tuple[str, bool], until: Any, known: Any | None
+    ) -> None:
+        """A prefix may be broad, and a time past, if they stood there before."""
+        draft.stored = None if known is None else {"number": key[0], "is_prefix": key[1], "blocked_until": known[3]}
+        draft.number, draft.is_prefix, draft.blocked_until, draft.confirm_broad = key[0], key[1], until, False
+        if key[1] and known is None:
+            draft.number = f"{key[0]}*"
+        try:
+            draft.clean()
+        except ValidationError as error:
+            said = {name for name, _message in row.errors}
+            for name, errors in error.error_dict.items():
+                if any(one.code == "broad" for one in errors):
+                    row.fail(name, _now("This prefix takes in a whole country, or nearly. Add it by hand and confirm it."))
+                elif name not in said:
+                    row.fail(name, ValidationError(errors))
+
+    def _there(self, numbers: set[str]) -> dict[tuple[str, bool], tuple[Any, ...]]:
+        rows = self.rows().filter(number__in=numbers)
+        columns = ("number", "is_prefix", "pk", "direction", "reason", "blocked_until")
+        return {
+            (number, is_prefix): (pk, direction, reason, until)
+            for number, is_prefix, pk, direction, reason, until in rows.values_list(*columns).order_by()
+        }
+
+    def _compare(
+        self, row: SheetRow, values: Mapping[str, Any], key: tuple[str, bool], known: Any | None, at: Any, names: list[str]
+    ) -> None:
+        pk, *old = known or (None, BlockedNumber.Direction.INBOUND.value, "", None)
+        direction = values.get("direction", old[0])
+        direction = direction if isinstance(direction, str) else old[0]  # an empty cell keeps it
+        reason = row.more.pop("reason", old[1])
+        until = values.get("blocked_until", old[2])
+        row.more = {"pk": pk, "row": (self.account.pk, *key, direction, reason, until, at)}
+        if known is not None:
+            pairs = (("direction", old[0], direction), ("reason", old[1], reason), ("blocked_until", old[2], until))
+            changed = [name for name, before, after in pairs if before != after]
+            if changed:
+                was: Any = self.model(direction=old[0], reason=old[1], blocked_until=old[2])
+                row.was = self.shown(was, [name for name in changed if name in names])
+            else:
+                row.was = {}
+
+    def write(self, batch: Sequence[SheetRow]) -> None:
+        fields = ("account_id", "number", "is_prefix", "direction", "reason", "blocked_until", "created_at")
+        new = [row.more["row"] for row in batch if row.kind == NEW]
+        insert_rows(BlockedNumber, fields, new)
+        ids = []
+        if new:
+            made = {(row[1], row[2]) for row in new}
+            found = self.rows().filter(number__in={number for number, _is_prefix in made}).order_by()
+            ids = [pk for pk, *key in found.values_list("pk", "number", "is_prefix") if tuple(key) in made]
+        log_rows(BlockedNumber, ids, actor=self.actor, action=AuditEntry.Action.CREATE, names=fields[1:])
+        changed = [row for row in batch if row.kind == CHANGED]
+        rows = []
+        for row in changed:
+            _account, _number, _is_prefix, direction, reason, until, _at = row.more["row"]
+            rows.append(BlockedNumber(pk=row.more["pk"], direction=direction, reason=reason, blocked_until=until))
+        if rows:
+            self.rows().order_by().bulk_update(rows, ["direction", "reason", "blocked_until"], batch_size=500)
+        for row in changed:
+            log_rows(
+                BlockedNumber, [row.more["pk"]], actor=self.actor, action=AuditEntry.Action.UPDATE, names=list(row.was or {})
+            )
+
+
+def log_rows(model: type[models.Model], ids: Sequence[int], *, actor: Any, action: int, names: Iterable[str]) -> None:
+    """An audit entry for each of many rows, where no `save` makes it: which fields were written, and nothing of them."""
+    if not ids:
+        return
+    at, kind = timezone.now(), ContentType.objects.get_for_model(model).pk
+    changes = {name: ["…", "…"] for name in names}
+    label = model._meta.label
+    insert_rows(
+        AuditEntry,
+        (
+            "account_id",
+            "actor_id",
+            "content_type_id",
+            "object_pk",
+            "object_id",
+            "object_repr",
+            "action",
+            "changes",
+            "look",
+            "timestamp",
+        ),
+        [(actor.account_id, actor.pk, kind, str(pk), pk, f"{label}#{pk}", int(action), changes, "", at) for pk in ids],
+    )
+
+
+# --- Quick replies ---------------------------------------------------------------------------------------------------
+
+
+class _GroupColumn(Column):
+    def read(self, text: str, sheet: Sheet) -> Any:
+        if not text:
+            raise ValidationError(REQUIRED)
+        return text
+
+    def put(self, row: Any, value: Any) -> None:
+        """The sheet puts the group: it knows which there are."""
+
+    def show(self, row: Any, sheet: Sheet) -> str:
+        return str(row.group.name)
+
+
+@register
+class QuickReplySheet(Sheet):
+    name = "quick_replies"
+    model = QuickReply
+    title = _("Quick replies")
+    key = ("group", "title")
+    key_column = "title"
+    note = _("Groups that are not there yet are made.")
+    columns = (
+        _GroupColumn("group", said_of(QuickReply, "group"), example=_("Greetings"), required=True),
+        Column("title", said_of(QuickReply, "title"), example=_("Good morning"), required=True, width=24),
+        Column(
+            "text",
+            said_of(QuickReply, "text"),
+            help=_("May hold placeholders such as {caller_number}."),
+            example=_("Good morning, how can I help you?"),
+            required=True,
+            width=60,
+        ),
+        WholeNumber("order", said_of(QuickReply, "order"), example="1", width=10),
+        YesNo("is_active", said_of(QuickReply, "is_active"), example=_("yes"), width=10),
+    )
+
+    @classmethod
+    def needs_to_import(cls) -> set[str]:
+        return super().needs_to_import() | {"configuration.add_quickreplygroup"}
+
+    def rows(self) -> Any:
+        return super().rows().select_related("group")
+
+    def prepare(self, batch: Sequence[SheetRow]) -> None:
+        names = {_clean_name(row.cells.get("group", "")) for row in batch} - {""}
+        groups = QuickReplyGroup.objects.visible_to(self.actor).filter(name__in=names)
+        self.groups: dict[str, QuickReplyGroup] = {group.name: group for group in groups}
+
+    def group(self, text: str) -> QuickReplyGroup:
+        name = _clean_name(text)
+        if name not in self.groups:
+            self.groups[name] = QuickReplyGroup(account=self.account, name=name)
+        return self.groups[name]
+
+    def put(self, instance: Any, values: Mapping[str, Any]) -> None:
+        super().put(instance, values)
+        if "group" in values:
+            instance.group = self.group(values["group"])
+
+    def key_of(self, instance: Any) -> tuple[Any, ...]:
+        try:
+            group = instance.group.name
+        except QuickReplyGroup.DoesNotExist:  # its cell was empty
+            group = ""
+        return group, instance.title
+
+    def find(self, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
+        wanted = set(keys)
+        found = self.rows().filter(group__name__in={key[0] for key in keys}, title__in={key[1] for key in keys})
+        return {key: row for row in found if (key := self.key_of(row)) in wanted}
+
+    def validate(self, row: SheetRow) -> None:
+        super().validate(row)
+        group = getattr(row.instance, "group", None) if not row.errors else None
+        if group is not None and group.pk is None:
+            try:
+                group.clean_fields(exclude={"account"})
+                group.clean()
+            except ValidationError as error:
+                row.fail("group", error)
+
+    def save(self, row: SheetRow) -> None:
+        group = row.instance.group
+        if group.pk is None:
+            group.save()
+        row.instance.group = group  # its id is known only now
+        super().save(row)
+
+
+def _clean_name(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- The short lists -------------------------------------------------------------------------------------------------
+
+
+@register
+class KeywordSheet(Sheet):
+    name = "keywords"
+    model = Keyword
+    title = _("Keywords")
+    key = ("phrase",)
+    key_column = "phrase"
+    columns = (
+        Column("phrase", said_of(Keyword, "phrase"), example=_("cancel my contract"), required=True, width=36),
+        Column("category", said_of(Keyword, "category"), example=_("Complaints"), width=24),
+        Choice("severity", said_of(Keyword, "severity"), Keyword.Severity, example=_("warning")),
+        Choice("match_mode", said_of(Keyword, "match_mode"), Keyword.MatchMode, example=_("anywhere")),
+        YesNo("is_active", said_of(Keyword, "is_active"), example=_("yes"), width=10),
+    )
+
+
+@register
+class ServiceNumberSheet(Sheet):
+    name = "service_numbers"
+    model = ServiceNumber
+    title = _("Service numbers")
+    key = ("number",)
+    key_column = "number"
+    columns = (
+        Column(
+            "number",
+            said_of(ServiceNumber, "number"),
+            help=_("As +8610… or in national form."),
+            example="+86 10 5555 0001",
+            required=True,
+            width=22,
+        ),
+        Column("label", said_of(ServiceNumber, "label"), example=_("Hotline"), width=24),
+        Column("provider", said_of(ServiceNumber, "provider"), help=_("Empty: looked up from the number."), width=24),
+        Choice("direction", said_of(ServiceNumber, "direction"), ServiceNumber.Direction, example=_("both")),
+        Column("default_skill_group", said_of(ServiceNumber, "default_skill_group"), example=_("Sales"), width=24),
+        YesNo("is_active", said_of(ServiceNumber, "is_active"), example=_("yes"), width=10),
+    )
+
+
+class _Named(Sheet):
+    """A list of names in an order of their own."""
+
+    key = ("name",)
+    key_column = "name"
+
+
+@register
+class BreakReasonSheet(_Named):
+    name = "break_reasons"
+    model = BreakReason
+    title = _("Break reasons")
+    columns = (
+        Column("name", said_of(BreakReason, "name"), example=_("Lunch"), required=True, width=30),
+        WholeNumber("order", said_of(BreakReason, "order"), example="1", width=10),
+        YesNo("is_active", said_of(BreakReason, "is_active"), example=_("yes"), width=10),
+    )
+
+
+@register
+class DispositionSheet(_Named):
+    name = "dispositions"
+    model = Disposition
+    title = _("Dispositions")
+    columns = (
+        Column("name", said_of(Disposition, "name"), example=_("Order taken"), required=True, width=30),
+        WholeNumber("order", said_of(Disposition, "order"), example="1", width=10),
+        YesNo("is_active", said_of(Disposition, "is_active"), example=_("yes"), width=10),
+    )
+
+
+@register
+class IvrPromptSheet(Sheet):
+    name = "ivr_prompts"
+    model = IvrPrompt
+    title = _("IVR prompts")
+    key = ("code",)
+    key_column = "code"
+    note = _("Audio files are not imported: add such prompts by hand.")
+    columns = (
+        Column(
+            "code",
+            said_of(IvrPrompt, "code"),
+            help=_("Events and call flows name the prompt by it."),
+            example="welcome",
+            required=True,
+        ),
+        Choice("kind", said_of(IvrPrompt, "kind"), IvrPrompt.Kind, example=_("text to speech")),
+        Column("text", said_of(IvrPrompt, "text"), example=_("Welcome. For sales press 1."), width=60),
+        Column("language", said_of(IvrPrompt, "language"), help=_("A language tag such as en or zh-CN."), example="en", width=12),
+        YesNo("is_active", said_of(IvrPrompt, "is_active"), example=_("yes"), width=10),
+    )
+
+
+class _FieldsShown(Column):
+    def read(self, text: str, sheet: Sheet) -> Any:
+        words = Choice("", "", ScreenPop.Field)
+        return list(dict.fromkeys(words.read(part, sheet) for part in split_list(text)))
+
+    def show(self, row: Any, sheet: Sheet) -> str:
+        labels = dict(ScreenPop.Field.choices)
+        return "; ".join(str(labels.get(name, name)) for name in row.fields_shown)
+
+
+@register
+class ScreenPopSheet(_Named):
+    name = "screen_pops"
+    model = ScreenPop
+    title = _("Inbound pop-ups")
+    columns = (
+        Column("name", said_of(ScreenPop, "name"), example=_("Customer page"), required=True, width=24),
+        Column(
+            "url_template",
+            said_of(ScreenPop, "url_template"),
+            help=_("https:// with placeholders such as {caller_number}."),
+            example="https://crm.example.com/?number={caller_number}",
+            width=60,
+        ),
+        _FieldsShown(
+            "fields_shown",
+            said_of(ScreenPop, "fields_shown"),
+            help=_("Several with ; between them."),
+            example=_("caller number"),
+            width=40,
+        ),
+        WholeNumber("order", said_of(ScreenPop, "order"), example="1", width=10),
+        YesNo("is_active", said_of(ScreenPop, "is_active"), example=_("yes"), width=10),
+    )

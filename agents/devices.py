@@ -5,7 +5,6 @@ so that everybody reads it in their own language.
 """
 
 import datetime as dt
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from agents.models import Agent, DeviceCheck
 
@@ -110,15 +109,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class CheckedTooSoon(ValidationError):
     """The last result of this agent was stored only a moment ago."""
 
+    wait_seconds = CHECK_EVERY_SECONDS
+
     def __init__(self) -> None:
-        super().__init__(
-            ngettext(
-                "A result was stored just now. Try again in %(n)d second.",
-                "A result was stored just now. Try again in %(n)d seconds.",
-                CHECK_EVERY_SECONDS,
-            )
-            % {"n": CHECK_EVERY_SECONDS}
-        )
+        super().__init__(_("A result was stored just now. Wait %(n)d seconds, then try again.") % {"n": self.wait_seconds})
 
 
 def judge(findings: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -126,8 +120,8 @@ def judge(findings: Mapping[str, Any]) -> tuple[str, list[str]]:
     codes = [f"{part}_{findings[part]}" for part in _PARTS if f"{part}_{findings.get(part)}" in ADVICE]
     codes += [f"{part}_skipped" for part in ("microphone", "speaker") if part not in findings]
     if findings.get("is_secure") is False:
-        # Without https there is no microphone to be found: that it is missing is no news.
-        codes = ["insecure_context", *(code for code in codes if code != "microphone_missing")]
+        # Without https the browser has neither to give, whatever is plugged in: that says nothing about them.
+        codes = ["insecure_context", *(code for code in codes if not code.startswith(("microphone_", "camera_")))]
     if findings.get("has_webrtc") is False:
         codes.append("browser_without_calls")
     codes += _judge_network(findings)
@@ -203,9 +197,9 @@ def _why_no_number(value: Any, most: int) -> str:
     """Empty for a number within its bounds, and for `None`: not measured."""
     if value is None:
         return ""
-    # JSON's true is no number, though Python takes it for 1; nor are the infinities that Python's reader lets in.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):  # Python takes JSON's true for 1
         return _("This must be a number.")
+    # Also refuses NaN and the infinities, which Python's reader lets in.
     return "" if 0 <= value <= most else _("This must be between 0 and %(n)d.") % {"n": most}
 
 

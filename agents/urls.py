@@ -1,13 +1,20 @@
 """The agent's own pages."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from agents.views import desk, set_status
+from agents import views
 
 app_name = "agents"
 urlpatterns = [
-    path("", desk, name="desk"),
-    path("status/", set_status, name="set-status"),
-    path("sign-out/", LogoutView.as_view(next_page="admin:login"), name="sign-out"),
+    path("", views.desk, name="desk"),
+    path("state/", views.state, name="state"),
+    path("heartbeat/", views.heartbeat, name="heartbeat"),
+    path("status/", views.set_status, name="set-status"),
+    path("break-after-call/", views.set_break_after_call, name="break-after-call"),
+    path("ready/", views.end_own_wrap_up, name="end-wrap-up"),
+    path("more-time/", views.extend_own_wrap_up, name="extend-wrap-up"),
+    path("device-check/", views.device_check, name="device-check"),
+    path("probe/", views.probe, name="probe"),
+    path("password/", views.ChangePassword.as_view(), name="password"),
+    path("sign-out/", views.SignOut.as_view(), name="sign-out"),
 ]

@@ -16,6 +16,10 @@ def _page(title: Any, icon: str, url_name: str, permission: str) -> dict[str, An
     return {"title": title, "icon": icon, "link": reverse_lazy(url_name), "permission": _may(permission)}
 
 
+DESK_RECORDS = reverse_lazy("calls:desk-records")
+"""What the desk shows of calls: agents know no calls, so the address is told here."""
+
+
 def account_name(request: HttpRequest) -> str:
     """Shown under the site's name, so that nobody works in the wrong account."""
     account = getattr(request.user, "account", None)
@@ -48,6 +52,28 @@ NAVIGATION: list[dict[str, Any]] = [
                 "admin:configuration_servicenumber_changelist",
                 "configuration.view_servicenumber",
             ),
+            _page(_("Quick replies"), "quickreply", "admin:configuration_quickreply_changelist", "configuration.view_quickreply"),
+            _page(
+                _("Quick-reply groups"),
+                "folder_open",
+                "admin:configuration_quickreplygroup_changelist",
+                "configuration.view_quickreplygroup",
+            ),
+            _page(
+                _("Inbound pop-ups"), "open_in_new", "admin:configuration_screenpop_changelist", "configuration.view_screenpop"
+            ),
+            _page(
+                _("IVR prompts"), "record_voice_over", "admin:configuration_ivrprompt_changelist", "configuration.view_ivrprompt"
+            ),
+            _page(_("Blacklist"), "block", "admin:configuration_blockednumber_changelist", "configuration.view_blockednumber"),
+            _page(_("Keywords"), "match_word", "admin:configuration_keyword_changelist", "configuration.view_keyword"),
+            _page(
+                _("Break reasons"),
+                "free_breakfast",
+                "admin:configuration_breakreason_changelist",
+                "configuration.view_breakreason",
+            ),
+            _page(_("Dispositions"), "task_alt", "admin:configuration_disposition_changelist", "configuration.view_disposition"),
             _page(_("API keys"), "key", "admin:configuration_apikey_changelist", "configuration.view_apikey"),
         ],
     },

@@ -1,4 +1,4 @@
-"""Pages of calls that stand beside the admin's own."""
+"""Pages of calls that stand beside the admin's own, and in the desk."""
 
 from django.urls import path
 
@@ -6,6 +6,7 @@ from calls import views
 
 app_name = "calls"
 urlpatterns = [
-    path("calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
-    path("calls/audio/<str:token>", views.audio, name="audio"),
+    path("admin/calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
+    path("admin/calls/audio/<str:token>", views.audio, name="audio"),
+    path("desk/records/", views.desk_records, name="desk-records"),
 ]

@@ -358,6 +358,7 @@ class BlockedNumber(Listed):
         verbose_name = _("blocked number")
         verbose_name_plural = _("blacklist")
         ordering = ["-created_at", "-pk"]
+        permissions = [("check_number", "May ask whether a number is blocked")]
         constraints = [models.UniqueConstraint(fields=["account", "number", "is_prefix"], name="blocked_number_once")]
         indexes = [models.Index(fields=["account", "created_at", "id"], name="blocked_time")]
 

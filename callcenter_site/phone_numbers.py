@@ -28,6 +28,8 @@ def canonical(number: str, region: str) -> str:
     text = _NOISE.sub("", number.strip().translate(_FULL_WIDTH))[:MAX_LENGTH]
     if text.startswith("00"):
         text = "+" + text[2:]
+    if (plain := _plain_number(text, region)) is not None:
+        return plain
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -37,12 +39,60 @@ def canonical(number: str, region: str) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
+def _plain_number(text: str, region: str) -> str | None:
+    """What parsing makes of the commonest numbers, in a quarter of its time; None: it has to be parsed.
+
+    Those are numbers with nothing to be taken off or turned round: the country's plan knows this length, and the number
+    begins with nothing that people dial before it.
+    """
+    if re.fullmatch(r"\+?[1-9][0-9]{6,14}", text) is None:
+        return None
+    if text.startswith("+"):
+        code = next((text[1:end] for end in (2, 3, 4) if _regions_of(text[1:end])), "")
+        metadata, rest = _plan(code), text[1 + len(code) :]
+        is_whole = True
+    else:
+        code = str(phonenumbers.country_code_for_region(region))
+        metadata, rest = _metadata(region), text
+        # A number that the plan does not know may stand here with its country code, or be dialled abroad.
+        is_whole = metadata is not None and _is_of_plan(metadata, rest) and _regions_of(code)[:1] == (region,)
+    if metadata is None or not is_whole or rest.startswith("0") or len(rest) < 7:
+        return None
+    if len(rest) not in metadata.general_desc.possible_length or _begins(metadata.national_prefix_for_parsing, rest):
+        return None
+    return f"+{code}{rest}"
+
+
+def _is_of_plan(metadata: Any, rest: str) -> bool:
+    pattern = metadata.general_desc.national_number_pattern
+    return bool(pattern and re.fullmatch(pattern, rest)) and not _begins(metadata.international_prefix, rest)
+
+
+def _begins(pattern: str | None, text: str) -> bool:
+    return bool(pattern) and re.match(pattern, text) is not None
+
+
+@lru_cache(maxsize=300)
+def _plan(code: str) -> Any:
+    regions = _regions_of(code)
+    return phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0]) if regions else None
+
+
 def mask(number: str) -> str:
     """The number with its middle hidden, for those who may not see it whole: +8613•••••000."""
     if len(number) <= 6:
         return number
     shown = 5 if number.startswith("+") else 3
     return number[:shown] + "•" * (len(number) - shown - 3) + number[-3:]
+
+
+def readable(number: str) -> str:
+    """As people write it across borders: +86 138 0013 8000. What is no E.164 number stays as it is."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def is_number(text: str) -> bool:

@@ -143,7 +143,8 @@ def blind_index(value: str, *, account_id: int | None, context: str) -> bytes:
 def installation_index(value: str, *, context: str) -> bytes:
     """The same across accounts, for what is unique in the whole installation: the login email."""
     key = _keyring(None).sign_in
-    assert key is not None  # every installation has one, stored or derived
+    if key is None:
+        raise DecryptionError("the installation has no key for login emails")
     return hmac.digest(key, f"{context}\0{value}".encode(), hashlib.sha256)
 
 
@@ -206,10 +207,10 @@ def _of_installation(asked_at: float) -> _Keyring:
     if not data:
         derived = derived_installation_keys()
         return _Keyring(asked_at, {1: AESGCM(derived["data"])}, derived["index"], derived["sign_in"])
-    return _Keyring(asked_at, data, others["index"], others["sign_in"])
+    return _Keyring(asked_at, data, others.get("index"), others.get("sign_in"))
 
 
-def _unwrapped(owner: int, rows: Iterable[tuple[str, int, str, bytes]]) -> tuple[dict[int, AESGCM], dict[str, bytes]]:
+def _unwrapped(owner: int, rows: Iterable[Any]) -> tuple[dict[int, AESGCM], dict[str, bytes]]:
     """Data keys by number, and the others by purpose."""
     data: dict[int, AESGCM] = {}
     others: dict[str, bytes] = {}

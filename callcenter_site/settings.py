@@ -257,6 +257,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "present_code", "csrfmiddlewaretoken"]
 AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "agents.sign_in.sign_in_name"  # a keyed hash: attempts hold no email
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
@@ -312,7 +313,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Call center portal",
-    "DESCRIPTION": "Post call events, read service records and figures. Authenticate with `Authorization: Api-Key <key>`.",
+    "DESCRIPTION": "Post call events, read service records and figures, manage people and configuration. Authenticate with "
+    "`Authorization: Api-Key <key>`. Paging, filters, errors and the idempotency key are told in the guide `docs/api.md`.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -327,6 +329,24 @@ SPECTACULAR_SETTINGS = {
         "OutcomeEnum": "calls.models.Outcome",
         "EntryOutcomeEnum": "calls.models.EntryOutcome",
         "AudioStateEnum": "calls.models.AudioState",
+        "CallDirectionEnum": "calls.models.Direction",
+        "CallLegKindEnum": "calls.models.LegKind",
+        "CallLegResultEnum": "calls.models.LegResult",
+        "AgentStatusEnum": "agents.models.Status",
+        "ChosenStatusEnum": "agents.serializers.CHOSEN",
+        "AgentPhoneKindEnum": "agents.models.AgentPhone.Kind",
+        "StatusSourceEnum": "agents.models.StatusChange.Source",
+        "DevicePartEnum": "agents.models.DeviceCheck.Part",
+        "DeviceResultEnum": "agents.models.DeviceCheck.Result",
+        "IvrPromptKindEnum": "configuration.models.IvrPrompt.Kind",
+        "RoleKindEnum": "configuration.models.Role.Kind",
+        "DataScopeEnum": "configuration.models.Role.DataScope",
+        "LineDirectionEnum": "configuration.models.ServiceNumber.Direction",
+        "CheckedDirectionEnum": "configuration.serializers.CHECKED_DIRECTIONS",
+        "BlockedItemStatusEnum": "configuration.serializers.ITEM_STATUS",
+        "SeverityEnum": "configuration.models.Keyword.Severity",
+        "MatchModeEnum": "configuration.models.Keyword.MatchMode",
+        "ScopeEnum": "configuration.models.ApiKey.Scope",
     },
 }
 

@@ -97,25 +97,30 @@ _AGENTS_READ = {
 _CONFIGURATION_READ = {
     f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
 }
+CHECK_NUMBER = "configuration.check_number"
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.EVENTS_WRITE: {"calls.add_callevent"},
     ApiKey.Scope.CALLS_READ: {"calls.view_call", SEE_FULL_NUMBER, SEE_RECORDINGS, SEE_VOICEMAIL},
     ApiKey.Scope.FIGURES_READ: {SEE_FIGURES},
     ApiKey.Scope.AGENTS_READ: _AGENTS_READ,
     ApiKey.Scope.AGENTS_WRITE: _AGENTS_READ
-    | {SET_STATUS}
+    | {SET_STATUS, "agents.add_devicecheck"}
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of_each("agents", ("agentphone", "skillgroupmember"))
     | _all_of("agents", "skillgroup", "view", "add", "change"),
-    ApiKey.Scope.CONFIGURATION_READ: _CONFIGURATION_READ,
+    ApiKey.Scope.CONFIGURATION_READ: _CONFIGURATION_READ | {CHECK_NUMBER},
     ApiKey.Scope.CONFIGURATION_WRITE: _CONFIGURATION_READ
+    | {CHECK_NUMBER}
     | _all_of_each("configuration", (*_LISTS, *_HANDLED, "servicenumber", "role"))
     | _all_of("configuration", "apikey", "view", "add", "change")
     | _all_of("configuration", "account", "view", "change"),
-    ApiKey.Scope.BLACKLIST_CHECK: {"configuration.check_number"},
+    ApiKey.Scope.BLACKLIST_CHECK: {CHECK_NUMBER},
 }
-ONLY_FOR_KEYS = {"calls.add_callevent", "configuration.check_number"}
+ONLY_FOR_KEYS = {"calls.add_callevent", "agents.add_devicecheck", CHECK_NUMBER}
 """What no role holds, because no person does it: whoever makes keys may give it to one."""
+HANDED_ON: dict[str, frozenset[str]] = {ApiKey.Scope.AGENTS_WRITE: frozenset(_AGENT)}
+"""What a scope lets a key hand on in a role that sees own records only, though the key does none of it itself: keys bring
+agents in, and agents work at the desk and see their own calls."""
 
 
 @dataclass(frozen=True)
@@ -124,84 +129,217 @@ class Right:
 
     label: Any
     permissions: frozenset[str]
+    about: Any = ""
+    """The same in a sentence."""
 
     @property
     def key(self) -> str:
         return ",".join(sorted(self.permissions))
 
 
-def _right(label: Any, *permissions: str | set[str]) -> Right:
-    return Right(label, frozenset().union(*({one} if isinstance(one, str) else one for one in permissions)))
+def _right(label: Any, *permissions: str | set[str], about: Any = "") -> Right:
+    return Right(label, frozenset().union(*({one} if isinstance(one, str) else one for one in permissions)), about)
 
 
 RIGHTS: list[tuple[Any, list[Right]]] = [
     (
         _("Where they work"),
         [
-            _right(_("Enter the admin"), ENTER_ADMIN),
-            _right(_("Use the agent desk"), "agents.use_desk"),
+            _right(
+                _("Enter the admin"),
+                ENTER_ADMIN,
+                about=_("Sign in to these pages at all. Without it a person sees only the agent desk."),
+            ),
+            _right(_("Use the agent desk"), "agents.use_desk", about=_("Sign in at the desk, choose a status and take calls.")),
         ],
     ),
     (
         _("Calls and figures"),
         [
-            _right(_("See dashboards and figures"), SEE_FIGURES),
-            _right(_("See service records"), "calls.view_call"),
-            _right(_("See whole phone numbers"), SEE_FULL_NUMBER),
-            _right(_("See which recordings and voicemail there are"), SEE_RECORDINGS, SEE_VOICEMAIL),
-            _right(_("Listen to recordings and voicemail"), SEE_RECORDINGS, SEE_VOICEMAIL, LISTEN),
+            _right(
+                _("See dashboards and figures"),
+                SEE_FIGURES,
+                about=_("Live state, figures of past days and the comparison of groups and agents, as far as the role sees."),
+            ),
+            _right(
+                _("See service records"),
+                "calls.view_call",
+                about=_("Each call with its times, agents and outcome. Numbers are masked unless the next right is ticked too."),
+            ),
+            _right(
+                _("See whole phone numbers"),
+                SEE_FULL_NUMBER,
+                about=_("Customers' numbers are shown whole, and each look at one is in the audit log."),
+            ),
+            _right(
+                _("See which recordings and voicemail there are"),
+                SEE_RECORDINGS,
+                SEE_VOICEMAIL,
+                about=_("That there is one, when and how long. Not what was said."),
+            ),
+            _right(
+                _("Listen to recordings and voicemail"),
+                SEE_RECORDINGS,
+                SEE_VOICEMAIL,
+                LISTEN,
+                about=_("Play what was said. Each listening is in the audit log."),
+            ),
         ],
     ),
     (
         _("People"),
         [
-            _right(_("See agents"), "agents.view_agent"),
-            _right(_("See agents' phone numbers"), "agents.view_agent", "agents.view_agentphone"),
-            _right(_("Add agents"), _all_of("agents", "agent", "view", "add"), _all_of("agents", "agentphone")),
+            _right(_("See agents"), "agents.view_agent", about=_("Names, staff IDs, roles, groups and present status.")),
             _right(
-                _("Change and deactivate agents"), _all_of("agents", "agent", "view", "change"), _all_of("agents", "agentphone")
+                _("See agents' phone numbers"),
+                "agents.view_agent",
+                "agents.view_agentphone",
+                about=_("The extensions and mobile numbers agents are reached on."),
             ),
-            _right(_("See status changes"), "agents.view_statuschange"),
-            _right(_("Set the status of others and take them offline"), "agents.view_agent", SET_STATUS),
-            _right(_("See device checks"), "agents.view_devicecheck"),
-            _right(_("See skill groups"), "agents.view_skillgroup", "agents.view_skillgroupmember"),
+            _right(
+                _("Add agents"),
+                _all_of("agents", "agent", "view", "add"),
+                _all_of("agents", "agentphone"),
+                about=_("Invite new people, with a role that may not do more than one's own."),
+            ),
+            _right(
+                _("Change and deactivate agents"),
+                _all_of("agents", "agent", "view", "change"),
+                _all_of("agents", "agentphone"),
+                about=_("Change names, roles and numbers, reset passwords, and end somebody's access."),
+            ),
+            _right(
+                _("See status changes"),
+                "agents.view_statuschange",
+                about=_("Who was available, busy or on a break, from when until when."),
+            ),
+            _right(
+                _("Set the status of others and take them offline"),
+                "agents.view_agent",
+                SET_STATUS,
+                about=_("For the agent who forgot to sign out, or must not take calls now."),
+            ),
+            _right(
+                _("See device checks"),
+                "agents.view_devicecheck",
+                about=_("Whether an agent's microphone, camera, browser and network are fit for calls, with advice."),
+            ),
+            _right(
+                _("See skill groups"),
+                "agents.view_skillgroup",
+                "agents.view_skillgroupmember",
+                about=_("Which groups there are, and who is in them with which priority."),
+            ),
             _right(
                 _("Manage skill groups and who is in them"),
                 _all_of("agents", "skillgroup", "view", "add", "change"),
                 _all_of("agents", "skillgroupmember"),
+                about=_("Make groups, set their targets and wrap-up time, and move agents between them."),
             ),
-            _right(_("See roles"), "configuration.view_role"),
-            _right(_("Manage roles"), _all_of("configuration", "role")),
+            _right(_("See roles"), "configuration.view_role", about=_("This page, without changing it.")),
+            _right(
+                _("Manage roles"),
+                _all_of("configuration", "role"),
+                about=_("Make and change roles of your own. Nobody gives more than they may do themselves."),
+            ),
         ],
     ),
     (
         _("Configuration"),
         [
-            _right(_("See the account's settings"), "configuration.view_account"),
-            _right(_("Change the account's settings"), _all_of("configuration", "account", "view", "change")),
-            _right(_("See service numbers"), "configuration.view_servicenumber"),
-            _right(_("Manage service numbers"), _all_of("configuration", "servicenumber")),
-            _right(_("See quick replies"), "configuration.view_quickreply", "configuration.view_quickreplygroup"),
-            _right(_("Manage quick replies"), _all_of_each("configuration", ("quickreply", "quickreplygroup"))),
-            _right(_("See the blacklist"), "configuration.view_blockednumber"),
-            _right(_("Manage the blacklist"), _all_of("configuration", "blockednumber")),
-            _right(_("See keywords"), "configuration.view_keyword"),
-            _right(_("Manage keywords"), _all_of("configuration", "keyword")),
-            _right(_("See IVR prompts, pop-ups, break reasons and dispositions"), _all_of_each("configuration", _LISTS, "view")),
-            _right(_("Manage IVR prompts, pop-ups, break reasons and dispositions"), _all_of_each("configuration", _LISTS)),
-            _right(_("See API keys"), "configuration.view_apikey"),
-            _right(_("Make and revoke API keys"), _all_of("configuration", "apikey", "view", "add", "change")),
+            _right(
+                _("See the account's settings"),
+                "configuration.view_account",
+                about=_("Time zone, phone region, language and service-level target."),
+            ),
+            _right(
+                _("Change the account's settings"),
+                _all_of("configuration", "account", "view", "change"),
+                about=_("They decide how days are cut, how numbers are read and what counts as in time."),
+            ),
+            _right(_("See service numbers"), "configuration.view_servicenumber", about=_("The numbers the center owns.")),
+            _right(
+                _("Manage service numbers"),
+                _all_of("configuration", "servicenumber"),
+                about=_("Add numbers, say which way they are used, and where their calls go."),
+            ),
+            _right(
+                _("See quick replies"),
+                "configuration.view_quickreply",
+                "configuration.view_quickreplygroup",
+                about=_("The sentences agents send with one click."),
+            ),
+            _right(
+                _("Manage quick replies"),
+                _all_of_each("configuration", ("quickreply", "quickreplygroup")),
+                about=_("Write, sort and take out of use the sentences of all agents."),
+            ),
+            _right(_("See the blacklist"), "configuration.view_blockednumber", about=_("Which numbers are blocked and why.")),
+            _right(
+                _("Manage the blacklist"),
+                _all_of("configuration", "blockednumber"),
+                about=_("Block numbers and let them call again."),
+            ),
+            _right(
+                _("See keywords"),
+                "configuration.view_keyword",
+                about=_("Which phrases are looked for in what callers say and agents write."),
+            ),
+            _right(_("Manage keywords"), _all_of("configuration", "keyword"), about=_("Add phrases and say how grave a hit is.")),
+            _right(
+                _("See IVR prompts, pop-ups, break reasons and dispositions"),
+                _all_of_each("configuration", _LISTS, "view"),
+                about=_("The lists that shape menus, the ringing call, breaks and the result of a call."),
+            ),
+            _right(
+                _("Manage IVR prompts, pop-ups, break reasons and dispositions"),
+                _all_of_each("configuration", _LISTS),
+                about=_("Change what callers hear and what agents see and choose."),
+            ),
+            _right(
+                _("See API keys"),
+                "configuration.view_apikey",
+                about=_("Which systems have access, what they may do and when they last did. Never the key itself."),
+            ),
+            _right(
+                _("Make and revoke API keys"),
+                _all_of("configuration", "apikey", "view", "add", "change"),
+                about=_("Give a system access, or end it at once. Only for who sees the whole account."),
+            ),
         ],
     ),
     (
         _("Operation"),
         [
-            _right(_("See incoming events"), "calls.view_callevent"),
-            _right(_("Fold failed events again"), "calls.view_callevent", "calls.redrive_callevent"),
-            _right(_("See names in events that fit nobody"), "calls.view_unknownname"),
-            _right(_("See purge runs"), "retention.view_purgerun"),
-            _right(_("Read the audit log"), "configuration.view_auditentry"),
-            _right(_("See imports of everybody"), "configuration.view_importrun"),
+            _right(
+                _("See incoming events"),
+                "calls.view_callevent",
+                about=_("What the telephony platform posted, raw, for who looks for a fault."),
+            ),
+            _right(
+                _("Fold failed events again"),
+                "calls.view_callevent",
+                "calls.redrive_callevent",
+                about=_("Try again after what an event needed was set up."),
+            ),
+            _right(
+                _("See names in events that fit nobody"),
+                "calls.view_unknownname",
+                about=_("Agents and groups that events name and nobody here has."),
+            ),
+            _right(
+                _("See purge runs"), "retention.view_purgerun", about=_("What was deleted when its time was over, and how much.")
+            ),
+            _right(
+                _("Read the audit log"),
+                "configuration.view_auditentry",
+                about=_("Who changed what, and who listened or looked at a number. Nobody can change it."),
+            ),
+            _right(
+                _("See imports of everybody"),
+                "configuration.view_importrun",
+                about=_("Files others brought in, with how many rows went in. One's own are seen without it."),
+            ),
         ],
     ),
 ]
@@ -221,12 +359,20 @@ def reaches(actor: Actor, data_scope: str) -> bool:
 
 
 def may_give_role(actor: Actor, role: Role) -> bool:
-    return holds(actor, role.permissions) and reaches(actor, role.data_scope)
+    handed_on = getattr(actor, "handed_on", frozenset()) if role.data_scope == Role.DataScope.OWN else frozenset()
+    return holds(actor, set(role.permissions) - handed_on) and reaches(actor, role.data_scope)
+
+
+def may_change_role(actor: Actor, role: Role) -> bool:
+    """Built-in roles stay as they are, nobody changes their own, and nobody one that may more than they do."""
+    return not role.is_built_in and role.pk != getattr(actor, "role_id", None) and may_give_role(actor, role)
 
 
 def may_give_scope(actor: Actor, scope: str) -> bool:
-    """Keys see the whole account, so only who does may make one."""
-    return reaches(actor, Role.DataScope.ACCOUNT) and holds(actor, SCOPE_PERMISSIONS[scope] - ONLY_FOR_KEYS)
+    """Keys see the whole account, so only who does may make one. A key gives only what it holds itself."""
+    is_key = getattr(actor, "pk", None) is None
+    needed = SCOPE_PERMISSIONS[scope] - (set() if is_key else ONLY_FOR_KEYS)
+    return reaches(actor, Role.DataScope.ACCOUNT) and holds(actor, needed)
 
 
 def create_built_in_roles(account: Account) -> dict[str, Role]:

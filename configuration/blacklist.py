@@ -9,7 +9,7 @@ from callcenter_site.phone_numbers import canonical, is_broad
 from configuration.models import Account, BlockedNumber
 from configuration.scoping import AccountQuerySet
 
-__all__ = ["beginnings_of", "find_block", "is_broad", "rows_covering"]
+__all__ = ["beginnings_of", "closeness", "covering", "find_block", "is_broad", "rows_covering"]
 
 
 def find_block(*, account: Account, number: str, direction: str, at: dt.datetime) -> BlockedNumber | None:
@@ -25,12 +25,12 @@ def find_block(*, account: Account, number: str, direction: str, at: dt.datetime
 
 def rows_covering(*, account: Account, number: str) -> AccountQuerySet:
     """Rows whose number is this one, or whose prefix it begins with; in force or not."""
-    found = canonical(number, account.region)
-    return (
-        BlockedNumber.objects.for_account(account)
-        .filter(Q(number=found, is_prefix=False) | Q(number__in=beginnings_of(found, account.region), is_prefix=True))
-        .order_by()
-    )
+    return BlockedNumber.objects.for_account(account).filter(covering(number=number, region=account.region)).order_by()
+
+
+def covering(*, number: str, region: str) -> Q:
+    found = canonical(number, region)
+    return Q(number=found, is_prefix=False) | Q(number__in=beginnings_of(found, region), is_prefix=True)
 
 
 def closeness(row: BlockedNumber) -> tuple[bool, int]:

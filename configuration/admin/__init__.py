@@ -1,5 +1,27 @@
 """Pages on which an account sets itself up, one module per kind."""
 
-from configuration.admin import accounts, api_keys, roles, service_numbers
+from configuration.admin import (
+    accounts,
+    api_keys,
+    blacklist,
+    break_reasons,
+    ivr_prompts,
+    keywords,
+    quick_replies,
+    roles,
+    screen_pops,
+    service_numbers,
+)
 
-__all__ = ["accounts", "api_keys", "roles", "service_numbers"]
+__all__ = [
+    "accounts",
+    "api_keys",
+    "blacklist",
+    "break_reasons",
+    "ivr_prompts",
+    "keywords",
+    "quick_replies",
+    "roles",
+    "screen_pops",
+    "service_numbers",
+]

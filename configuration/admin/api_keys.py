@@ -1,26 +1,53 @@
 """The pages of API keys: made, shown once, revoked."""
 
+import datetime as dt
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext, pgettext_lazy
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from callcenter_site.admin import AccountForm, PortalAdmin
+from callcenter_site.admin import AccountForm
 from configuration.access import may_give_scope, reaches
+from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
 from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.models import Account, ApiKey, Role
 
+_GROUPS: list[tuple[Any, list[ApiKey.Scope]]] = [
+    (_("Telephony platform"), [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.BLACKLIST_CHECK]),
+    (_("Reports and CRM"), [ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]),
+    (_("People"), [ApiKey.Scope.AGENTS_READ, ApiKey.Scope.AGENTS_WRITE]),
+    (_("Configuration"), [ApiKey.Scope.CONFIGURATION_READ, ApiKey.Scope.CONFIGURATION_WRITE]),
+]
+_ABOUT: dict[str, Any] = {
+    ApiKey.Scope.EVENTS_WRITE: _("Say what happened to calls and agents. The one a phone system needs."),
+    ApiKey.Scope.BLACKLIST_CHECK: _("Ask before a call is put through. The answer says nothing else."),
+    ApiKey.Scope.CALLS_READ: _("Calls with whole phone numbers, their recordings and voicemail."),
+    ApiKey.Scope.FIGURES_READ: _("Counts and averages; they name no caller."),
+    ApiKey.Scope.AGENTS_READ: _("Names, groups, phone numbers, status and device checks."),
+    ApiKey.Scope.AGENTS_WRITE: _("Add and deactivate agents, move them between groups, set their status."),
+    ApiKey.Scope.CONFIGURATION_READ: _("All lists on these pages, without keys themselves."),
+    ApiKey.Scope.CONFIGURATION_WRITE: _("Change all lists on these pages. Roles only as far as the key itself may."),
+}
+DAYS_OFFERED = (30, 90, 365)
+
 
 class ApiKeyForm(AccountForm):
-    scopes = forms.MultipleChoiceField(
-        label=pgettext_lazy("what a role or key allows", "May"), choices=[("", ApiKey.Scope.choices)], widget=TickBoxes
+    scopes = forms.MultipleChoiceField(label=pgettext_lazy("what a role or key allows", "May"), widget=TickBoxes)
+    lasts = forms.ChoiceField(
+        label=_("Expires"),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=_("A key that ends by itself cannot be forgotten. It can be given a later end at any time."),
     )
 
     class Meta:
@@ -30,11 +57,30 @@ class ApiKeyForm(AccountForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
-            del self.fields["scopes"]
-        else:
-            self.fields["scopes"].widget.withheld = frozenset(
-                scope for scope in ApiKey.Scope.values if not may_give_scope(self.asker, scope)
-            )
+            self.fields.pop("scopes", None)
+            self.fields.pop("lasts", None)
+            return
+        scopes: Any = self.fields["scopes"]
+        grouped = [(title, [(one.value, one.label) for one in group]) for title, group in _GROUPS]
+        rest = [one for one in ApiKey.Scope if not any(one in group for _title, group in _GROUPS)]
+        scopes.choices = grouped + ([("", [(one.value, one.label) for one in rest])] if rest else [])
+        scopes.widget.about = _ABOUT
+        scopes.widget.why_withheld = _("You may not do this yourself, so you cannot give it.")
+        scopes.widget.withheld = frozenset(scope for scope in ApiKey.Scope.values if not may_give_scope(self.asker, scope))
+        if "lasts" in self.fields:
+            days = [(str(n), ngettext("in %d day", "in %d days", n) % n) for n in DAYS_OFFERED]
+            lasts: Any = self.fields["lasts"]
+            lasts.choices = [*days, ("never", _("never")), ("", _("at the time below"))]
+            lasts.initial = "" if self.data else str(DAYS_OFFERED[-1])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        lasts = cleaned.get("lasts", "")
+        if lasts.isdigit():
+            cleaned["expires_at"] = timezone.now() + dt.timedelta(days=int(lasts))
+        elif lasts == "never":
+            cleaned["expires_at"] = None
+        return cleaned
 
     def clean_scopes(self) -> list[str]:
         scopes: list[str] = self.cleaned_data["scopes"]
@@ -50,14 +96,20 @@ class ApiKeyForm(AccountForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(PortalAdmin):
+class ApiKeyAdmin(ListAdmin):
     """A key is made once and shown once; afterwards it can be renamed, given an end, or revoked."""
 
     form = ApiKeyForm
     list_display = ["name", "show_prefix", "show_scopes", "show_state", "last_used_at", "expires_at", "created_at"]
     search_fields = ["name", "prefix"]
     actions = ["revoke"]
-    add_fieldsets = [(None, {"fields": ["name", "scopes", "expires_at"]})]
+    actions_detail = ["ask_to_revoke"]
+    add_fieldsets = [(None, {"fields": ["name", "scopes", "lasts", "expires_at"]})]
+    empty_icon = "key"
+    empty_title = _("No API keys yet")
+    empty_text = _(
+        "A key lets another system post events or read from the portal. Make one for each system, with only what it needs."
+    )
     fieldsets = [
         (None, {"fields": ["name", "expires_at"]}),
         (_("Facts"), {"fields": ["show_prefix", "show_scopes", "show_state", "created_at", "last_used_at", "revoked_at"]}),
@@ -73,6 +125,39 @@ class ApiKeyAdmin(PortalAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # revoked keys stay, so that it can be seen what once had access
+
+    def get_urls(self) -> list[URLPattern]:
+        urls: list[URLPattern] = super().get_urls()
+        return [self.extra_path("<path:object_id>/revoke/", "revoke", self.revoke_one), *urls]
+
+    @action(description=_("Revoke"), permissions=["revoke"], icon="block")
+    def ask_to_revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key: ApiKey | None = self.get_object(request, object_id)
+        if key is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Revoke"),
+            "opts": self.opts,
+            "key": key,
+            "address": self.address_of("revoke", key.pk),
+        }
+        return TemplateResponse(request, "admin/configuration/apikey/revoke.html", context)
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self.has_change_permission(request):
+            return False
+        key: ApiKey | None = self.get_object(request, str(object_id)) if object_id else None
+        return key is None or key.revoked_at is None
+
+    def revoke_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key: ApiKey | None = self.get_object(request, object_id)
+        if key is None or not self.has_view_permission(request, key):
+            raise Http404
+        if request.method != "POST" or not self.has_change_permission(request, key):
+            raise PermissionDenied
+        self.revoke(request, self.get_queryset(request).filter(pk=key.pk))
+        return HttpResponseRedirect(self.address_of("changelist"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:

@@ -1,5 +1,6 @@
 """What a role or a key allows, as groups of boxes to tick."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -13,11 +14,15 @@ class TickBoxes(forms.CheckboxSelectMultiple):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.withheld: frozenset[str] = frozenset()
+        self.why_withheld: Any = ""
+        self.about: Mapping[str, Any] = {}
+        """A sentence on each box."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         chosen = set(value or ())
         groups = [
-            (title, [(key, label, key in chosen, key in self.withheld) for key, label in options])
+            (title, [(key, label, self.about.get(key, ""), key in chosen, key in self.withheld) for key, label in options])
             for title, options in self.choices
         ]
-        return render_to_string("configuration/tick_boxes.html", {"name": name, "groups": groups})
+        context = {"name": name, "groups": groups, "why_withheld": self.why_withheld}
+        return render_to_string("configuration/tick_boxes.html", context)

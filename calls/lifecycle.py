@@ -130,7 +130,7 @@ class AudioFacts:
 
     event_key: bytes
     recorded_at: dt.datetime
-    duration_seconds: float
+    duration_seconds: float | None
     reference: str
     skill_group: str = ""
 
@@ -614,7 +614,7 @@ def _ivr_exit(party: str, cause: str) -> str:
 
 def _audio(event: Event) -> AudioFacts:
     data = event.data
-    return AudioFacts(event.key, event.at, data["duration"], data.get("file") or "", data.get("skill_group") or "")
+    return AudioFacts(event.key, event.at, data.get("duration"), data.get("file") or "", data.get("skill_group") or "")
 
 
 # --- What it comes to ------------------------------------------------------------------------------------------------

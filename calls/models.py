@@ -369,7 +369,7 @@ class CallAudio(AccountOwned):
     event_key = Sha256Field()
     recorded_at = models.DateTimeField(_("recorded"))
     duration_seconds = models.FloatField(_("length"), null=True)
-    reference = models.CharField(_("reference"), max_length=500, blank=True, help_text="Where the platform said the file is.")
+    reference = models.CharField(_("reference"), max_length=2000, blank=True, help_text="Where the platform said the file is.")
     state = models.CharField(_("state"), max_length=10, choices=AudioState, default=AudioState.EXPECTED)
     key = models.CharField(max_length=200, blank=True, help_text="Name in object storage: random, nothing personal.")
     content_type = models.CharField(max_length=40, blank=True)

@@ -88,6 +88,8 @@ ENDING_CAUSES = (
     "error",
     "lost_contact",
 )
+DEPARTURES = ("timeout", "overflow", "no_agents", "closed", "full", "voicemail", "callback", "key", "withdrawn")
+"""Why a caller left a queue without an agent. `key`: they pressed one, and where it led is not known."""
 
 
 def _fields(required: Iterable[tuple[str, Any]], optional: Iterable[tuple[str, Any]] = ()) -> tuple[Field, ...]:
@@ -112,7 +114,7 @@ TYPES: dict[str, tuple[Field, ...]] = {
     ),
     "call.queued": _fields([("skill_group", _GROUP)], [("priority", _whole(-1000, 1000))]),
     "call.dequeued": _fields(
-        [("reason", _one_of("timeout", "overflow", "no_agents", "closed", "full", "voicemail", "callback"))],
+        [("reason", _one_of(*DEPARTURES))],
         [("skill_group", _GROUP)],
     ),
     "call.ringing": _fields(_agent, [("skill_group", _GROUP), _terminal]),
@@ -132,8 +134,8 @@ TYPES: dict[str, tuple[Field, ...]] = {
     ),
     "call.leg_ended": _fields([], [("agent", _REFERENCE), ("number", _NUMBER), ("reason", _text(40))]),
     "call.wrap_up_ended": _fields(_agent),
-    "call.voicemail_left": _fields([("duration", _DURATION)], [("skill_group", _GROUP), ("file", _text(500))]),
-    "call.recorded": _fields([("duration", _DURATION)], [("file", _text(500))]),
+    "call.voicemail_left": _fields([], [("duration", _DURATION), ("skill_group", _GROUP), ("file", _text(2000))]),
+    "call.recorded": _fields([], [("duration", _DURATION), ("file", _text(2000))]),
     "call.rated": _fields([("asked", _truth)], [("score", _number(0, 100)), ("scale", _whole(1, 100))]),
     "call.remarked": _fields([("text", _text(5000, may_be_empty=True))], [("agent", _REFERENCE), ("disposition", _text(60))]),
     "call.ended": _fields([("party", _one_of("customer", "agent", "system"))], [("cause", _one_of(*ENDING_CAUSES))]),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, OuterRef, Subquery
@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 from unfold.decorators import action, display
 
 from callcenter_site.admin import AccountForm
-from configuration.access import RIGHTS, holds, may_change_role, reaches
+from configuration.access import RIGHTS, holds, may_change_role, may_give_role, reaches
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
 from configuration.models import Role
@@ -42,6 +42,12 @@ class RoleForm(AccountForm):
     class Meta:
         model = Role
         fields = ["name", "data_scope", "requires_second_factor", "permissions"]
+        help_texts = {
+            "requires_second_factor": _(
+                "Its people sign in with a code from their phone as well. Who has none yet sets it up on their next page; "
+                "you too, if it is your own role."
+            )
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -109,15 +115,24 @@ class RoleAdmin(ListAdmin):
         return super().get_queryset(request).annotate(n_holders=Subquery(holders.annotate(n=Count("pk")).values("n")))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None and not self.has_change_permission(request, obj):
+        if obj is not None and not may_change_role(request.user, obj):  # type: ignore[arg-type]
             return [(None, {"fields": ["name", "show_scope", "requires_second_factor", "show_permissions"]})]
         return super().get_fieldsets(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["show_permissions", "show_scope"]
+        """Of a built-in role, and of one's own, only the second factor can be asked for."""
+        if obj is None or may_change_role(request.user, obj):  # type: ignore[arg-type]
+            return ["show_permissions", "show_scope"]
+        return ["show_permissions", "show_scope", "name", "data_scope", "permissions"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or may_change_role(request.user, obj))  # type: ignore[arg-type]
+        return super().has_change_permission(request, obj) and (obj is None or may_give_role(request.user, obj))  # type: ignore[arg-type]
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        asker: Any = request.user
+        if obj.requires_second_factor and obj.pk == asker.role_id and asker.second_factor is None:
+            messages.warning(request, _("This is your own role: on your next page you are asked to set up your second factor."))
+        return super().response_change(request, obj)  # type: ignore[no-any-return]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and (obj is None or may_change_role(request.user, obj))  # type: ignore[arg-type]

@@ -94,14 +94,42 @@ class TestRolePage:
         client.post(reverse("admin:configuration_role_add"), role_form(data_scope=Role.DataScope.ACCOUNT))
         assert not Role.objects.filter(name="Team lead").exists()
 
-    def test_built_in_roles_and_ones_own_are_only_shown(self, client, boss, account):
+    def test_of_built_in_roles_and_of_ones_own_only_the_second_factor_can_be_changed(self, client, boss, account):
         keeper = person_with(account, *ROLE_PERMISSIONS[Role.Kind.ADMINISTRATOR])
         for person, role in ((boss, Role.objects.get(account=account, kind=Role.Kind.AGENT)), (keeper, keeper.role)):
             client.force_login(person, backend="agents.sign_in.RoleBackend")
             address = reverse("admin:configuration_role_change", args=[role.pk])
+            before = (role.name, role.kind, role.data_scope, role.permissions)
             assert client.get(address).status_code == 200
-            assert client.post(address, role_form()).status_code == 403
-            assert client.post(reverse("admin:configuration_role_delete", args=[role.pk]), {"post": "yes"}).status_code == 403
+            wanted = role_form(key_of("Add agents"), data_scope=Role.DataScope.ACCOUNT) | {"requires_second_factor": "on"}
+            assert client.post(address, wanted).status_code == 302
+            role.refresh_from_db()
+            assert (role.name, role.kind, role.data_scope, role.permissions) == before
+            assert role.requires_second_factor
+            assert client.post(reverse("admin:configuration_role_delete", args=[role.pk]), {"post": "yes"}).status_code in {
+                302,
+                403,
+            }
+            assert Role.objects.filter(pk=role.pk).exists()
+            client.logout()
+
+    def test_a_second_factor_is_not_asked_of_a_role_that_may_more(self, client, account):
+        clerk = person_with(account, "configuration.view_role", "configuration.change_role")
+        client.force_login(clerk, backend="agents.sign_in.RoleBackend")
+        chief = Role.objects.get(account=account, kind=Role.Kind.ADMINISTRATOR)
+        address = reverse("admin:configuration_role_change", args=[chief.pk])
+        assert client.post(address, {"requires_second_factor": "on"}).status_code == 403
+        chief.refresh_from_db()
+        assert not chief.requires_second_factor
+
+    def test_who_asks_it_of_their_own_role_is_told_and_led_to_the_set_up(self, client, boss):
+        client.force_login(boss, backend="agents.sign_in.RoleBackend")
+        address = reverse("admin:configuration_role_change", args=[boss.role_id])
+        assert "you too, if it is your own role" in client.get(address).content.decode()
+        client.post(address, {"requires_second_factor": "on"})
+        page = client.get("/admin/", follow=True)
+        assert page.redirect_chain[-1][0].startswith("/sign-in/second-factor/set-up/")
+        assert "This is your own role" in page.content.decode()
 
     def test_a_role_in_use_is_not_deleted_and_one_without_people_is(self, client, boss):
         role = Role.objects.create(account=boss.account, name="Custom", permissions=[])

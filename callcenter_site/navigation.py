@@ -39,6 +39,8 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _page(_("Agents"), "headset_mic", "admin:agents_agent_changelist", "agents.view_agent"),
             _page(_("Skill groups"), "groups", "admin:agents_skillgroup_changelist", "agents.view_skillgroup"),
+            _page(_("Status changes"), "history_toggle_off", "admin:agents_statuschange_changelist", "agents.view_statuschange"),
+            _page(_("Device checks"), "settings_voice", "admin:agents_devicecheck_changelist", "agents.view_devicecheck"),
             _page(_("Roles"), "badge", "admin:configuration_role_changelist", "configuration.view_role"),
         ],
     },
@@ -74,6 +76,12 @@ NAVIGATION: list[dict[str, Any]] = [
                 "configuration.view_breakreason",
             ),
             _page(_("Dispositions"), "task_alt", "admin:configuration_disposition_changelist", "configuration.view_disposition"),
+            {
+                "title": _("Imports"),
+                "icon": "upload_file",
+                "link": reverse_lazy("admin:configuration_importrun_changelist"),
+                "permission": "configuration.admin.imports.sees_imports",  # of any list one may import
+            },
             _page(_("API keys"), "key", "admin:configuration_apikey_changelist", "configuration.view_apikey"),
         ],
     },

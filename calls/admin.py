@@ -15,11 +15,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
+from agents.admin.agents import AgentAdmin
 from agents.querysets import sees_account
 from callcenter_site.admin import GrowingAdmin, GrowingList
+from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFilter
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
 from calls import ingest, masking, search, views
+from calls.agent_panels import PANELS
 from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.timeline import agent_name, draw, group_name
@@ -56,6 +59,8 @@ EVENT_LABELS = {
     EventState.UNMATCHED: "warning",
     EventState.DEAD: "danger",
 }
+AgentAdmin.panels.extend(PANELS)
+
 MOST_EVENTS = 500
 """Raw events shown with a record; a call of more says so."""
 
@@ -73,8 +78,8 @@ class EventList(GrowingList):
 class CallList(GrowingList):
     """The list with its period choices, which its page shows as links."""
 
-    def _period(self) -> filters.PeriodFilter | None:
-        return next((spec for spec in self.filter_specs if isinstance(spec, filters.PeriodFilter)), None)
+    def _period(self) -> PeriodFilter | None:
+        return next((spec for spec in self.filter_specs if isinstance(spec, PeriodFilter)), None)
 
     @property
     def period_choices(self) -> list[dict[str, Any]]:
@@ -92,16 +97,16 @@ class CallAdmin(GrowingAdmin):
     list_display = ("started",)  # the rest depends on who asks: get_list_display
     list_display_links = ("started",)
     list_filter = (
-        filters.PeriodFilter,
+        PeriodFilter,
         filters.DirectionFilter,
         filters.OutcomeFilter,
         filters.AnsweredFilter,
-        ("agent", filters.AgentFilter),
-        ("skill_group", filters.SkillGroupFilter),
+        ("agent", RelatedFilter),
+        ("skill_group", RelatedChoice),
         filters.ServiceNumberFilter,
     )
     list_select_related = ("agent", "skill_group")
-    list_before_template = "admin/calls/call/periods.html"
+    list_before_template = "admin/periods.html"
     sortable_by = ("started",)
     ordering = ("-started_at", "-pk")
     search_fields = ("call_id",)

@@ -1,30 +1,34 @@
 """The pages of agents and administrators."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import pgettext
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminTextInputWidget
 
+from agents.admin.panels import STATUS_COLOURS, Panel, own_panels
+from agents.admin.people_actions import ActsOnPeople
 from agents.admin.sign_in import PasswordOrInvitation, SignInPages
-from agents.admin.status_changes import STATUS_COLOURS
-from agents.appointment import deactivate_agents, may_manage, require_an_administrator, take_offline
-from agents.models import Agent, SkillGroupMember, email_index
+from agents.appointment import may_manage, require_an_administrator, take_offline
+from agents.models import Agent, AgentPhone, SkillGroupMember, email_index, phone_index
 from callcenter_site.admin import (
     AccountForm,
+    InlineRows,
     PortalAdmin,
     PortalInline,
     ScopedDropdownFilter,
 )
+from callcenter_site.phone_numbers import canonical, is_number
 from configuration.access import may_give_role
 from configuration.encryption import EncryptedTextField
 from configuration.models import Role
@@ -65,6 +69,47 @@ class AgentForm(PasswordOrInvitation, AccountForm):
         return not is_active or role is None or role.kind != Role.Kind.ADMINISTRATOR
 
 
+class PhoneForm(AccountForm):
+    """A number is checked as it will be stored, and is one agent's of its kind."""
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        if self.errors or not self.cleaned_data.get("number"):
+            return
+        phone = self.instance
+        phone.number_hash = phone_index(phone.number, account_id=phone.account_id)
+        same = AgentPhone.objects.for_account(phone.account_id).filter(kind=phone.kind, number_hash=phone.number_hash)
+        if same.exclude(pk=phone.pk).exists():
+            self.add_error("number", _("This is in use already."))
+
+
+class PhoneRows(InlineRows):
+    def clean(self) -> None:
+        super().clean()
+        seen: set[tuple[str, bytes]] = set()
+        for form in self.forms:
+            phone = form.instance
+            if not form.is_valid() or not form.cleaned_data.get("number") or form.cleaned_data.get("DELETE"):
+                continue
+            if (phone.kind, phone.number_hash) in seen:
+                form.add_error("number", _("This number stands in the list twice."))
+            seen.add((phone.kind, phone.number_hash))
+
+
+class PhonesOfAgent(PortalInline):
+    model = AgentPhone
+    fk_name = "agent"
+    form = PhoneForm
+    formset = PhoneRows
+    fields = ["kind", "number"]
+    formfield_overrides = {EncryptedTextField: {"widget": UnfoldAdminTextInputWidget}}
+    hide_title = True
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        kwargs["form"] = type("PhoneForm", (self.form,), {"asker": request.user})
+        return super().get_formset(request, obj, **kwargs)
+
+
 class GroupsOfAgent(PortalInline):
     model = SkillGroupMember
     fk_name = "agent"
@@ -79,24 +124,48 @@ class GroupsOfAgent(PortalInline):
 
 
 @admin.register(Agent)
-class AgentAdmin(SignInPages, PortalAdmin):
+class AgentAdmin(SignInPages, ActsOnPeople, PortalAdmin):
     """People are never deleted here: who leaves is deactivated, and who asks to be forgotten goes through erasure."""
 
     form = AgentForm
     formfield_overrides = {EncryptedTextField: {"widget": UnfoldAdminTextInputWidget}}
-    list_display = ["show_person", "staff_id", "role", "show_groups", "show_status", "show_since", "show_sign_in"]
+    list_display = [
+        "show_person",
+        "staff_id",
+        "show_phone",
+        "role",
+        "show_groups",
+        "show_online",
+        "show_status",
+        "show_since",
+        "show_sign_in",
+    ]
     list_display_links = ["show_person", "staff_id"]
     list_filter = [
         ("role", ScopedDropdownFilter),
         ("status", ChoicesDropdownFilter),
+        ("is_online", BooleanRadioFilter),
         ("skill_groups", ScopedDropdownFilter),
         ("is_active", BooleanRadioFilter),
     ]
     list_select_related = ["role", "authenticator"]
     search_fields = ["staff_id__istartswith"]
-    search_help_text = _("Name, start of the staff ID, or the whole email")
-    actions = ["deactivate", "send_invitations", "send_reset_links"]
-    inlines = [GroupsOfAgent]
+    search_help_text = _("Name, start of the staff ID, or the whole email or phone number")
+    list_fullwidth = True
+    actions = [
+        "set_status",
+        "force_offline",
+        "restore_online",
+        "move_to_group",
+        "send_invitations",
+        "send_reset_links",
+        "deactivate",
+        "reactivate",
+    ]
+    inlines = [PhonesOfAgent, GroupsOfAgent]
+    panels: ClassVar[list[Panel]] = own_panels()
+    change_form_outer_before_template = "admin/agents/agent/panels_before.html"
+    change_form_outer_after_template = "admin/agents/agent/panels_after.html"
     fieldsets = [
         (_("Person"), {"fields": ["name", "nickname", "staff_id"]}),
         (_("Work"), {"fields": ["role", "cellphone_pickup"]}),
@@ -104,7 +173,17 @@ class AgentAdmin(SignInPages, PortalAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("skill_groups")
+        return super().get_queryset(request).prefetch_related("skill_groups", "phones")
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        hidden = set() if request.user.has_perm("agents.view_agentphone") else {"show_phone"}
+        return [name for name in self.list_display if name not in hidden]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        agent = kwargs.get("obj")
+        if agent is not None:
+            context["panels"] = [one.shown(request, agent) for one in self.panels if request.user.has_perm(one.permission)]
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None or may_manage(request.user, obj):  # type: ignore[arg-type]
@@ -147,7 +226,7 @@ class AgentAdmin(SignInPages, PortalAdmin):
         if not term:
             return queryset, False
         meant = Q(staff_id__istartswith=term) | Q(email_hash=email_index(term)) | Q(pk__in=called(queryset, term))
-        return queryset.filter(meant), False
+        return queryset.filter(meant | _with_number(request.user, term)), False
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -173,17 +252,6 @@ class AgentAdmin(SignInPages, PortalAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         return super().response_change(request, _unnamed(obj))  # type: ignore[no-any-return]
 
-    @admin.action(description=_("Deactivate"), permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: Any) -> None:
-        try:
-            gone = deactivate_agents(agents=queryset.select_related("role", "account"), by=request.user, at=timezone.now())  # type: ignore[arg-type]
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-            return
-        for agent in gone:
-            self.log_change(request, agent, [{"changed": {"fields": ["is_active"]}}])
-        messages.success(request, ngettext("%d person deactivated.", "%d people deactivated.", len(gone)) % len(gone))
-
     @display(description=_("person"), header=True)
     def show_person(self, obj: Agent) -> list[str]:
         return [obj.name, obj.nickname, "".join(word[:1] for word in obj.name.split()[:2]).upper()]
@@ -191,6 +259,18 @@ class AgentAdmin(SignInPages, PortalAdmin):
     @display(description=_("skill groups"))
     def show_groups(self, obj: Agent) -> str:
         return pgettext("between the items of a list", ", ").join(group.name for group in obj.skill_groups.all())
+
+    @display(description=_("phone"))
+    def show_phone(self, obj: Agent) -> str:
+        """The extension, else whichever number comes first."""
+        phones = list(obj.phones.all())
+        return next((one.number for one in phones if one.kind == AgentPhone.Kind.EXTENSION), phones[0].number if phones else "–")
+
+    @display(description=_("online"), ordering="is_online")
+    def show_online(self, obj: Agent) -> str:
+        said = _("forced offline") if obj.forced_offline_at else _("online") if obj.is_online else _("not online")
+        look = "is-forced" if obj.forced_offline_at else "is-online" if obj.is_online else "is-away"
+        return format_html('<span class="presence-dot {}" title="{}"><span>{}</span></span>', look, said, said)
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def show_status(self, obj: Agent) -> tuple[str, str]:
@@ -208,6 +288,17 @@ def called(people: Any, text: str) -> list[int]:
     wanted = text.casefold()
     rows = people.order_by().prefetch_related(None).select_related(None).only("account_id", "name", "nickname")
     return [row.pk for row in rows if wanted in row.name.casefold() or wanted in row.nickname.casefold()]
+
+
+def _with_number(asker: Any, text: str) -> Q:
+    """The agents with a phone number, in whatever form it is written; for those who may see numbers."""
+    if asker.account is None or not asker.has_perm("agents.view_agentphone"):
+        return Q()
+    number = canonical(text, asker.account.region)
+    if not is_number(number):
+        return Q()
+    index = phone_index(number, account_id=asker.account_id)
+    return Q(pk__in=AgentPhone.objects.for_account(asker.account_id).filter(number_hash=index).values("agent_id"))
 
 
 def _unnamed(agent: Agent) -> Agent:

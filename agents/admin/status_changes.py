@@ -6,7 +6,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from agents.models import Status, StatusChange
+from agents.admin.panels import STATUS_COLOURS
+from agents.models import StatusChange
 from agents.wording import terminal
 from callcenter_site.admin import (
     GrowingAdmin,
@@ -14,23 +15,15 @@ from callcenter_site.admin import (
 )
 from callcenter_site.durations import clock
 
-STATUS_COLOURS = {
-    Status.AVAILABLE: "success",
-    Status.BUSY: "danger",
-    Status.BREAK: "warning",
-    Status.WRAP_UP: "info",
-    Status.OFFLINE: "default",
-}
-
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(GrowingAdmin):
-    list_display = ["agent", "show_status", "reason", "show_terminal", "started_at", "ended_at", "show_length"]
+    list_display = ["agent", "show_status", "reason", "source", "show_terminal", "started_at", "ended_at", "show_length"]
     list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
     list_select_related = ["agent"]
     ordering = ["-started_at", "-pk"]
     sortable_by = ["started_at"]
-    fields = ["agent", "status", "reason", "show_terminal", "started_at", "ended_at"]
+    fields = ["agent", "status", "reason", "source", "show_terminal", "started_at", "ended_at"]
 
     @display(description=_("status"), label=STATUS_COLOURS)
     def show_status(self, obj: StatusChange) -> tuple[str, str]:

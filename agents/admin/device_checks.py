@@ -1,0 +1,68 @@
+"""What the desk found about browsers, sound, picture and network, and what to do about it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from agents.admin.panels import RESULT_COLOURS, advice_in_words
+from agents.models import DeviceCheck
+from callcenter_site.admin import GrowingAdmin, ScopedRelatedFilter
+
+PART_COLOURS = {
+    DeviceCheck.Part.OK: "success",
+    DeviceCheck.Part.SILENT: "warning",
+    DeviceCheck.Part.SKIPPED: "default",
+    DeviceCheck.Part.DENIED: "danger",
+    DeviceCheck.Part.MISSING: "danger",
+    DeviceCheck.Part.FAILED: "danger",
+}
+
+
+@admin.register(DeviceCheck)
+class DeviceCheckAdmin(GrowingAdmin):
+    list_display = ["checked_at", "agent", "show_result", "show_microphone", "show_speaker", "show_camera", "show_network"]
+    list_filter = [
+        ("agent", ScopedRelatedFilter),
+        ("result", ChoicesDropdownFilter),
+        ("checked_at", RangeDateTimeFilter),
+    ]
+    list_select_related = ["agent"]
+    ordering = ["-checked_at", "-pk"]
+    sortable_by = ["checked_at"]
+    fieldsets = [
+        (None, {"fields": ["agent", "checked_at", "show_result", "show_advice"]}),
+        (_("Sound and picture"), {"fields": ["show_microphone", "show_speaker", "show_camera"]}),
+        (_("Browser"), {"fields": ["browser", "operating_system"]}),
+        (_("Network"), {"fields": ["network_type", "round_trip_ms", "downlink_mbps", "address"]}),
+    ]
+    readonly_fields = ["show_result", "show_advice", "show_microphone", "show_speaker", "show_camera"]
+
+    @display(description=_("result"), label=RESULT_COLOURS)
+    def show_result(self, obj: DeviceCheck) -> tuple[str, Any]:
+        return obj.result, obj.get_result_display()
+
+    @display(description=_("microphone"), label=PART_COLOURS)
+    def show_microphone(self, obj: DeviceCheck) -> tuple[str, Any]:
+        return obj.microphone, obj.get_microphone_display()
+
+    @display(description=_("speaker"), label=PART_COLOURS)
+    def show_speaker(self, obj: DeviceCheck) -> tuple[str, Any]:
+        return obj.speaker, obj.get_speaker_display()
+
+    @display(description=_("camera"), label=PART_COLOURS)
+    def show_camera(self, obj: DeviceCheck) -> tuple[str, Any]:
+        return obj.camera, obj.get_camera_display()
+
+    @display(description=_("network"))
+    def show_network(self, obj: DeviceCheck) -> str:
+        if not obj.round_trip_ms:
+            return obj.network_type or "–"
+        return " · ".join(filter(None, [obj.network_type, f"{obj.round_trip_ms} ms"]))
+
+    @display(description=_("advice"))
+    def show_advice(self, obj: DeviceCheck) -> str:
+        return format_html_join("\n", "<p>{}</p>", ((text,) for text in advice_in_words(obj.advice))) or "–"

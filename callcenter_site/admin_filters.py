@@ -1,0 +1,141 @@
+"""Filters of the admin's lists that no app owns: by local days, and dropdowns that refuse what they do not offer."""
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import DropdownFilter
+
+from callcenter_site.admin import ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.slots import day_bounds
+
+
+class PeriodFilter(admin.ListFilter):
+    """Local days: a quick choice, or from and to (both included). Without any, the last seven days.
+
+    A search looks at all times unless a period is chosen with it: who knows the number rarely knows the day.
+    """
+
+    title = _("period")  # type: ignore[assignment]
+    template = "admin/period_filter.html"
+    parameter_names = ("period", "from", "to")
+    time_field = "started_at"
+    default = "7d"
+    quick_choices: ClassVar[tuple[tuple[str, Any, int | None, int], ...]] = (
+        # name, label, first day and last day counted back from today
+        ("today", _("Today"), 0, 0),
+        ("yesterday", _("Yesterday"), 1, 1),
+        ("7d", _("Last 7 days"), 6, 0),
+        ("30d", _("Last 30 days"), 29, 0),
+        ("all", _("All"), None, 0),
+    )
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.searching = bool(request.GET.get("q", "").strip())
+        for name in self.parameter_names:
+            if name in params and (value := _last(params.pop(name))):
+                self.used_parameters[name] = value
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.parameter_names)
+
+    @property
+    def days_typed(self) -> tuple[str, str]:
+        return str(self.used_parameters.get("from", "")), str(self.used_parameters.get("to", ""))
+
+    @property
+    def chosen(self) -> str:
+        """The quick choice in force; empty where days were typed."""
+        if any(self.days_typed):
+            return ""
+        return str(self.used_parameters.get("period") or ("all" if self.searching else self.default))
+
+    def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        zone = timezone.get_current_timezone()
+        if not isinstance(zone, zoneinfo.ZoneInfo):
+            zone = zoneinfo.ZoneInfo("UTC")
+        if any(self.days_typed):
+            first, last = (_day(text) for text in self.days_typed)
+        else:
+            found = next((row for row in self.quick_choices if row[0] == self.chosen), None)
+            if found is None:
+                raise IncorrectLookupParameters(self.chosen)
+            if found[2] is None:
+                return None, None
+            today = timezone.localdate()
+            first, last = today - dt.timedelta(days=found[2]), today - dt.timedelta(days=found[3])
+        return day_bounds(first, zone)[0] if first else None, day_bounds(last, zone)[1] if last else None
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        start, end = self.bounds()
+        if start is not None:
+            queryset = queryset.filter(**{f"{self.time_field}__gte": start})
+        if end is not None:
+            queryset = queryset.filter(**{f"{self.time_field}__lt": end})
+        return queryset
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for name, label, _first, _last_day in self.quick_choices:
+            yield {
+                "selected": name == self.chosen,
+                "query_string": changelist.get_query_string({"period": name}, ["from", "to", "p"]),
+                "display": label,
+            }
+
+
+class Named:
+    """Labelled by its title alone; the theme would put "By" before it."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):  # type: ignore[misc]
+            for field in choice["form"].fields.values():
+                field.label = capfirst(str(self.title))  # type: ignore[attr-defined]
+            yield choice
+
+
+class RelatedFilter(Named, ScopedRelatedFilter):
+    """By one of many related rows, found by search."""
+
+
+class RelatedChoice(Named, ScopedDropdownFilter):
+    """By one of few related rows."""
+
+
+class Choice(Named, DropdownFilter):
+    """A dropdown that refuses what it does not offer."""
+
+    def has_output(self) -> bool:
+        return True  # with nothing to choose from, a value in the address must still be refused
+
+    def checked(self) -> str:
+        value = self.value() or ""
+        if value and value not in {str(name) for name, _label in self.lookup_choices}:
+            raise IncorrectLookupParameters(value)
+        return value
+
+
+def _last(values: Any) -> str:
+    return str(values[-1] if isinstance(values, list) else values).strip()
+
+
+def _day(text: str) -> dt.date | None:
+    if not text:
+        return None
+    try:
+        day = dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(text) from error
+    if not 1970 <= day.year <= 2200:
+        raise IncorrectLookupParameters(text)
+    return day

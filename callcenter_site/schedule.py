@@ -21,6 +21,10 @@ TIMETABLE = {
     "match_references": ("calls.tasks.match_references", schedule(300.0)),
     # The last eight days are counted again, and differences reported.
     "recount_intervals": ("analytics.tasks.recount_intervals", crontab(hour="2", minute="10")),
+    # Imports whose nudge was lost or whose worker died are taken up.
+    "continue_imports": ("configuration.tasks.continue_imports", schedule(30.0)),
+    # Rows of files nobody decided about within a day are removed.
+    "forget_import_rows": ("configuration.tasks.forget_import_rows", crontab(hour="*", minute="40")),
     # What has had its time is deleted, each account by its own calendar.
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
 }
@@ -34,6 +38,8 @@ TITLES: dict[str, Promise] = {
     "close_silent_calls": _("Close silent calls"),
     "match_references": _("Match names in events"),
     "recount_intervals": _("Count the last days again"),
+    "continue_imports": _("Continue imports"),
+    "forget_import_rows": _("Remove rows of old imports"),
     "purge_expired": _("Purge what has expired"),
 }
 """What the jobs are called on the timetable's page."""

@@ -140,13 +140,16 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     "calls.tasks.*": {"queue": "ingest"},
     "analytics.tasks.*": {"queue": "rollup"},
+    # An import may take a minute, in which events must not wait.
+    "configuration.tasks.work_on_import": {"queue": "rollup"},
+    "configuration.tasks.continue_imports": {"queue": "rollup"},
     "retention.tasks.*": {"queue": "retention"},
 }
 CELERY_TASK_DEFAULT_QUEUE = "ingest"
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
 EVENT_BODY_BYTES = 1024 * 1024
-BODY_BYTES = 8 * 1024 * 1024  # of any other request
+BODY_BYTES = 11 * 1024 * 1024  # of any other request; a file of 10 MB with its form
 BODY_STALL_SECONDS = 30
 EVENT_BATCH = 1000
 INBOX_MAX = env.integer("INBOX_MAX", 500_000, minimum=1)

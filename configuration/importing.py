@@ -415,12 +415,15 @@ class Sheet:
 
     # Export
 
-    def export(self, rows: Any) -> Iterator[list[str]]:
-        """Headings, then the rows in their order; never many of them in memory."""
+    def ids(self, rows: Any) -> list[int]:
+        """Ids of rows in their order, each once: a search along a relation may find one twice."""
+        return list(dict.fromkeys(rows.values_list("pk", flat=True)))
+
+    def export(self, ids: Sequence[int]) -> Iterator[list[str]]:
+        """Headings, then the rows in the order of their ids; never many of them in memory."""
         columns = self.columns_shown_to(self.actor)
         yield [column.title for column in columns]
         in_full = self.actor.has_perm(SEE_FULL_NUMBER)
-        ids = list(dict.fromkeys(rows.values_list("pk", flat=True)))  # a search along a relation may find a row twice
         for start in range(0, len(ids), 1000):
             part = ids[start : start + 1000]
             page = {row.pk: row for row in self.rows().filter(pk__in=part).order_by()}
@@ -794,10 +797,16 @@ def forget_rows(*, at: dt.datetime) -> int:
     old = ImportRun._base_manager.filter(created_at__lt=at - ROWS_KEPT)
     with transaction.atomic():
         old.filter(state__in=ImportRun.OPEN).update(state=ImportRun.State.FAILED, problem="late", finished_at=at)
-        holding = set(old.exclude(preview=b"").values_list("pk", flat=True))
-        holding |= set(ImportChunk._base_manager.filter(run__in=old).exclude(rows=b"").values_list("run_id", flat=True))
+        holding = rows_to_forget(at=at)
         _forget_rows_of(holding)
     return len(holding)
+
+
+def rows_to_forget(*, at: dt.datetime) -> set[int]:
+    """Ids of imports older than a day that hold rows."""
+    old = ImportRun._base_manager.filter(created_at__lt=at - ROWS_KEPT)
+    in_chunks = ImportChunk._base_manager.filter(run__in=old).exclude(rows=b"")
+    return {*old.exclude(preview=b"").values_list("pk", flat=True), *in_chunks.values_list("run_id", flat=True)}
 
 
 def _forget_rows_of(run_ids: Iterable[int]) -> None:

@@ -18,9 +18,11 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from callcenter_site.admin import AccountForm, GrowingAdmin
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_number
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, fragment, posted
 from configuration.blacklist import closeness, covering, find_block, rows_covering
 from configuration.models import Account, BlockedNumber
+from configuration.sheets import BlacklistSheet
 
 MOST_DIGITS = 32
 
@@ -82,7 +84,8 @@ class WrittenFilter(DropdownFilter):  # type: ignore[misc]
 
 
 @admin.register(BlockedNumber)
-class BlockedNumberAdmin(ListAdmin):
+class BlockedNumberAdmin(SheetAdmin, ListAdmin):
+    sheet = BlacklistSheet
     form = BlockedNumberForm
     list_display = ["show_number", "direction", "reason", "show_state", "blocked_until", "created_at"]
     list_filter = [("direction", ChoicesDropdownFilter), WrittenFilter, StateFilter]

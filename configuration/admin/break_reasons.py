@@ -4,8 +4,10 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
 
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import SortedListAdmin
 from configuration.models import BreakReason, Disposition
+from configuration.sheets import BreakReasonSheet, DispositionSheet
 
 
 class _ChoicesAdmin(SortedListAdmin):
@@ -16,7 +18,8 @@ class _ChoicesAdmin(SortedListAdmin):
 
 
 @admin.register(BreakReason)
-class BreakReasonAdmin(_ChoicesAdmin):
+class BreakReasonAdmin(SheetAdmin, _ChoicesAdmin):
+    sheet = BreakReasonSheet
     empty_icon = "free_breakfast"
     empty_title = _("No break reasons yet")
     empty_text = _("Agents choose one when they go on a break, in the order you give them here; dashboards count each.")
@@ -24,7 +27,8 @@ class BreakReasonAdmin(_ChoicesAdmin):
 
 
 @admin.register(Disposition)
-class DispositionAdmin(_ChoicesAdmin):
+class DispositionAdmin(SheetAdmin, _ChoicesAdmin):
+    sheet = DispositionSheet
     empty_icon = "task_alt"
     empty_title = _("No dispositions yet")
     empty_text = _("The result codes agents give their calls, in the order you give them here.")

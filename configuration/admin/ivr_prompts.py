@@ -24,9 +24,11 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from callcenter_site import stored_audio
 from callcenter_site.admin import AccountForm
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, Suggesting, fragment, posted
 from configuration.models import IvrPrompt
 from configuration.prompts import check_audio, drop_audio, store_audio
+from configuration.sheets import IvrPromptSheet
 
 _SALT = "configuration.ivr-prompt"
 LANGUAGES = ["en", "en-US", "en-GB", "zh-CN", "zh-TW", "zh-HK", "ja-JP", "ko-KR", "es-ES", "fr-FR", "de-DE", "pt-BR", "ar"]
@@ -76,7 +78,8 @@ class IvrPromptForm(AccountForm):
 
 
 @admin.register(IvrPrompt)
-class IvrPromptAdmin(ListAdmin):
+class IvrPromptAdmin(SheetAdmin, ListAdmin):
+    sheet = IvrPromptSheet
     form = IvrPromptForm
     list_display = ["code", "show_kind", "show_content", "language", "is_active"]
     list_filter = [("kind", ChoicesDropdownFilter), ("is_active", BooleanRadioFilter)]

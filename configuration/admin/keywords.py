@@ -12,9 +12,11 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, BooleanRadioFi
 from unfold.decorators import display
 
 from callcenter_site.admin import AccountForm
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, Suggesting, fragment, posted
 from configuration.keywords import in_pieces, keyword_hits
 from configuration.models import Keyword
+from configuration.sheets import KeywordSheet
 
 MOST_CHARACTERS = 10_000
 MOST_SUGGESTIONS = 100
@@ -43,7 +45,8 @@ class CategoryFilter(AllValuesCheckboxFilter):  # type: ignore[misc]
 
 
 @admin.register(Keyword)
-class KeywordAdmin(ListAdmin):
+class KeywordAdmin(SheetAdmin, ListAdmin):
+    sheet = KeywordSheet
     form = KeywordForm
     list_display = ["phrase", "category", "show_severity", "match_mode", "is_active"]
     list_filter = [("severity", ChoicesDropdownFilter), ("category", CategoryFilter), ("is_active", BooleanRadioFilter)]

@@ -17,9 +17,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from callcenter_site.admin import AccountForm, PortalInline, ScopedDropdownFilter
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import SortedListAdmin, fragment, posted
 from configuration.models import QuickReply, QuickReplyGroup
 from configuration.placeholders import PLACEHOLDERS, check_placeholders, fill, samples
+from configuration.sheets import QuickReplySheet
 
 TITLES_SHOWN = 6
 
@@ -34,7 +36,8 @@ class QuickReplyForm(AccountForm):
 
 
 @admin.register(QuickReply)
-class QuickReplyAdmin(SortedListAdmin):
+class QuickReplyAdmin(SheetAdmin, SortedListAdmin):
+    sheet = QuickReplySheet
     form = QuickReplyForm
     list_display = ["title", "show_text", "group", "is_active"]
     list_select_related = ["group"]

@@ -15,10 +15,12 @@ from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
 from callcenter_site.admin import AccountForm
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import SortedListAdmin, fragment, posted
 from configuration.models import ScreenPop
 from configuration.placeholders import PLACEHOLDERS, fill_url, samples
 from configuration.screen_pops import check_address
+from configuration.sheets import ScreenPopSheet
 
 _SAMPLE_CALLS = (_("2 March, 15:04 – answered, 3 min, Sale"), _("17 February, 09:41 – abandoned in the queue"))
 
@@ -45,7 +47,8 @@ class ScreenPopForm(AccountForm):
 
 
 @admin.register(ScreenPop)
-class ScreenPopAdmin(SortedListAdmin):
+class ScreenPopAdmin(SheetAdmin, SortedListAdmin):
+    sheet = ScreenPopSheet
     form = ScreenPopForm
     list_display = ["name", "show_host", "show_fields", "is_active"]
     list_filter = [("is_active", BooleanRadioFilter)]

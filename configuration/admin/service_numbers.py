@@ -8,13 +8,16 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import display
 
 from callcenter_site.phone_numbers import canonical, readable
+from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin
 from configuration.models import ServiceNumber
+from configuration.sheets import ServiceNumberSheet
 
 
-class ServiceNumberAdmin(ListAdmin):
+class ServiceNumberAdmin(SheetAdmin, ListAdmin):
     """Registered by `agents`, which knows the skill groups a number may lead to."""
 
+    sheet = ServiceNumberSheet
     list_display = ["show_number", "label", "provider", "direction", "default_skill_group", "is_active"]
     list_filter = [("direction", ChoicesDropdownFilter), ("is_active", BooleanRadioFilter)]
     search_fields = ["number", "label"]

@@ -89,7 +89,9 @@ NAVIGATION: list[dict[str, Any]] = [
         "title": _("Operation"),
         "items": [
             _page(_("Events"), "inbox", "admin:calls_callevent_changelist", "calls.view_callevent"),
+            _page(_("Connections"), "hub", "admin:calls_connection_changelist", "calls.view_connection"),
             _page(_("Unknown names"), "person_search", "admin:calls_unknownname_changelist", "calls.view_unknownname"),
+            _page(_("Audit log"), "policy", "admin:configuration_auditentry_changelist", "configuration.view_auditentry"),
             _page(_("Purge runs"), "auto_delete", "admin:retention_purgerun_changelist", "retention.view_purgerun"),
             _page(
                 _("Timetable"),

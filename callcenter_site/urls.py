@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/", include("analytics.urls")),
     path("", include("calls.urls")),
     path("admin/", admin.site.urls),
+    path("hooks/", include("calls.hook_urls")),
     path("desk/", include("agents.urls")),
     path("sign-in/", include("agents.sign_in_urls")),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -11,19 +11,20 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from agents.admin.agents import AgentAdmin
 from agents.querysets import sees_account
-from callcenter_site.admin import GrowingAdmin, GrowingList
+from callcenter_site.admin import FactAdmin, GrowingAdmin, GrowingList
 from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFilter
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
 from calls import ingest, masking, search, views
 from calls.agent_panels import PANELS
-from calls.models import AudioState, Call, CallEvent, EventState, Outcome, UnknownName
+from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.timeline import agent_name, draw, group_name
 from calls.wording import why_not_folded
@@ -383,3 +384,29 @@ class UnknownNameAdmin(GrowingAdmin):
         if name.kind == UnknownName.Kind.AGENT:
             return gettext("Add an agent with this staff ID or email; their calls are matched within five minutes.")
         return gettext("Add a skill group of exactly this name, or rename one; its calls are matched within five minutes.")
+
+
+@admin.register(Connection)
+class ConnectionAdmin(FactAdmin):
+    """How the telephony platforms that send by themselves are getting on."""
+
+    list_display = ("show_platform", "name", "last_heard_at", "n_accepted", "n_refused", "show_refusal", "show_gap")
+    list_filter = ("kind",)
+    fields = ("show_platform", "name", "last_heard_at", "n_accepted", "n_refused", "last_refused_at", "last_refusal", "show_gap")
+
+    @display(description=_("platform"), ordering="kind")
+    def show_platform(self, connection: Connection) -> str:
+        return str(connection.get_kind_display())
+
+    @display(description=_("last refused"), ordering="last_refused_at")
+    def show_refusal(self, connection: Connection) -> str:
+        if connection.last_refused_at is None:
+            return "–"
+        return f"{localtime(connection.last_refused_at):%Y-%m-%d %H:%M:%S} · {connection.last_refusal}"
+
+    @display(description=_("last gap"))
+    def show_gap(self, connection: Connection) -> str:
+        if connection.gap_started_at is None:
+            return "–"
+        until = f"{localtime(connection.gap_ended_at):%Y-%m-%d %H:%M:%S}" if connection.gap_ended_at else gettext("now")
+        return f"{localtime(connection.gap_started_at):%Y-%m-%d %H:%M:%S} – {until}"

@@ -48,6 +48,7 @@ KEPT = (
     ),
     Kept("calls.QueueEntry", Lifetime.CALL_DATA, clock="call__ended_on"),
     Kept("calls.IvrStep", Lifetime.CALL_DATA, clock="call__ended_on", people=("input",)),
+    Kept("calls.Connection", Lifetime.CONFIGURATION),
     Kept("calls.Recording", Lifetime.CALL_DATA, clock="call__ended_on", people=("reference",), files=("key",)),
     Kept("calls.Voicemail", Lifetime.CALL_DATA, clock="call__ended_on", people=("reference", "heard_by"), files=("key",)),
     Kept("calls.CallEvent", Lifetime.RAW_EVENTS, clock="received_at", people=("subject", "data")),

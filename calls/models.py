@@ -408,6 +408,34 @@ class Voicemail(CallAudio):
         constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="voicemail_once")]
 
 
+class Connection(AccountOwned):
+    """A platform that sends its events to an account by itself, and how that goes."""
+
+    class Kind(models.TextChoices):
+        TCCC = "tccc", _("Tencent Cloud Contact Center")
+        FREESWITCH = "freeswitch", _("FreeSWITCH")
+        ASTERISK = "asterisk", _("Asterisk")
+
+    kind = models.CharField(_("platform"), max_length=12, choices=Kind)
+    name = models.CharField(_("name"), max_length=60, help_text=_("The API key it uses, or the host."))
+    last_heard_at = models.DateTimeField(_("last heard"), null=True)
+    n_accepted = models.PositiveBigIntegerField(_("accepted"), default=0)
+    n_refused = models.PositiveBigIntegerField(_("refused"), default=0)
+    last_refused_at = models.DateTimeField(_("last refused"), null=True)
+    last_refusal = models.CharField(_("why"), max_length=200, blank=True)
+    gap_started_at = models.DateTimeField(_("gap from"), null=True, help_text=_("Nothing was heard between these two times."))
+    gap_ended_at = models.DateTimeField(_("gap until"), null=True)
+
+    class Meta:
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
+        ordering = ["kind", "name"]
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "name"], name="connection_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} · {self.name}"
+
+
 class UnknownName(AccountOwned):
     """A name in an event that fits no agent or skill group, kept until somebody adds or renames one that it fits."""
 

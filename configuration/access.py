@@ -65,7 +65,8 @@ _SUPERVISOR = (
 )
 _ADMINISTRATOR = (
     _SUPERVISOR
-    | {"calls.view_callevent", "calls.redrive_callevent", "calls.view_unknownname", "retention.view_purgerun"}
+    | {f"calls.{name}" for name in ("view_callevent", "redrive_callevent", "view_connection", "view_unknownname")}
+    | {"retention.view_purgerun"}
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of("agents", "agentphone")
     | _all_of("agents", "skillgroup", "view", "add", "change")

@@ -10,6 +10,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from agents import erasure as agents_erasure
+from agents.models import SignInLink
 from analytics import erasure as analytics_erasure
 from callcenter_site.erasure import Kept, Lifetime, delete_rows
 from calls import erasure as calls_erasure
@@ -48,9 +49,10 @@ KEPT: tuple[Kept, ...] = (
 
 
 def erase_sign_in_traces(*, at: dt.datetime, failed_before: dt.datetime) -> int:
-    """Deletes sessions that have run out and failed sign-ins from before a moment; how many."""
+    """Deletes sessions that have run out, and failed sign-ins and links to set a password from before a moment; how many."""
     with transaction.atomic():
         failed = AccessAttempt.objects.filter(attempt_time__lt=failed_before)
         ids = list(failed.values_list("pk", flat=True)[:10_000])
         delete_rows(AccessAttemptExpiration.objects.filter(access_attempt_id__in=ids))
-        return delete_rows(failed.filter(pk__in=ids)) + delete_rows(Session.objects.filter(expire_date__lt=at))
+        links = delete_rows(SignInLink.objects.filter(created_at__lt=failed_before))
+        return links + delete_rows(failed.filter(pk__in=ids)) + delete_rows(Session.objects.filter(expire_date__lt=at))

@@ -215,6 +215,8 @@ def _unwrapped(owner: int, rows: Iterable[Any]) -> tuple[dict[int, AESGCM], dict
     data: dict[int, AESGCM] = {}
     others: dict[str, bytes] = {}
     for purpose, number, key_id, wrapped in rows:
+        if not wrapped:  # destroyed
+            continue
         key = unwrap_key(key_id, wrapped, wrapped_for(owner, purpose, number))
         if purpose == "data":
             data[number] = AESGCM(key)

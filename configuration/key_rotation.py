@@ -109,7 +109,7 @@ def _wrapped_keys(account: Account | None) -> Iterator[tuple[str, bytes, bytes]]
 
 
 def _of_owner(account: Account | None) -> tuple[Any, Any]:
-    accounts, stored = Account.objects.all(), DataKey.objects.all()
+    accounts, stored = Account.objects.all(), DataKey.objects.exclude(wrapped_key=b"")
     return (accounts, stored) if account is None else (accounts.filter(pk=account.pk), stored.filter(account=account))
 
 

@@ -21,7 +21,7 @@ from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad,
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.placeholders import check_placeholders
 from configuration.querysets import ImportRunQuerySet
-from configuration.scoping import AccountOwned, AccountQuerySet, AccountsQuerySet
+from configuration.scoping import AccountOwned, AccountQuerySet, AccountsQuerySet, Actor
 from configuration.screen_pops import check_address
 
 
@@ -733,6 +733,11 @@ class IdempotencyKey(AccountOwned):
 
 class AuditEntryQuerySet(AccountQuerySet):
     """Entries of one account. Those without one, of what operators do to the installation, are in nobody's list."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Only whoever sees the whole account: an entry may be about anybody in it."""
+        rows = super().visible_to(actor)
+        return rows if getattr(actor, "data_scope", Role.DataScope.ACCOUNT) == Role.DataScope.ACCOUNT else rows.none()
 
 
 class AuditEntry(AbstractLogEntry):

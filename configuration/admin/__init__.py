@@ -3,8 +3,10 @@
 from configuration.admin import (
     accounts,
     api_keys,
+    audit,
     blacklist,
     break_reasons,
+    imports,
     ivr_prompts,
     keywords,
     quick_replies,
@@ -16,8 +18,10 @@ from configuration.admin import (
 __all__ = [
     "accounts",
     "api_keys",
+    "audit",
     "blacklist",
     "break_reasons",
+    "imports",
     "ivr_prompts",
     "keywords",
     "quick_replies",

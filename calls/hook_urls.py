@@ -6,5 +6,6 @@ from calls import hooks
 
 app_name = "hooks"
 urlpatterns = [
+    path("freeswitch/<str:prefix>/", hooks.freeswitch_post, name="freeswitch"),
     path("tccc/<str:prefix>/", hooks.tccc_push, name="tccc"),
 ]

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from calls import ingest, tasks
-from calls.adapters import tccc
+from calls.adapters import freeswitch, tccc
 from calls.connections import note_accepted, note_refused
 from calls.envelope import read_event
 from calls.models import Connection
@@ -28,6 +28,7 @@ from configuration.models import ApiKey
 
 MAX_BYTES = 1024 * 1024
 SEEN_SECONDS = 24 * 3600
+RETRY_SECONDS = 5
 
 
 class Refused(Exception):
@@ -37,6 +38,24 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+@csrf_exempt
+@require_POST
+def freeswitch_post(request: HttpRequest, prefix: str) -> HttpResponse:
+    """A CDR of mod_json_cdr, or events of mod_callcenter: one, or a list of them."""
+    try:
+        key = _key_of(request, prefix)
+        try:
+            items = freeswitch.read_body(_body_of(request), request.headers.get("Content-Type", ""))
+            events = [event for item in items for event in freeswitch.events_of(item)]
+        except freeswitch.PostError as error:
+            raise Refused(400, f"{error.field} {error.reason}".strip()) from error
+        _keep(key, Connection.Kind.FREESWITCH, events)
+    except Refused as refused:
+        _count(prefix, Connection.Kind.FREESWITCH, refused)
+        return _with_challenge(JsonResponse({"detail": refused.reason}, status=refused.status))
+    return JsonResponse({"detail": "Kept."})
 
 
 @csrf_exempt
@@ -62,9 +81,14 @@ def tccc_push(request: HttpRequest, prefix: str) -> HttpResponse:
 
 
 def _answer_tccc(status: int, reason: str) -> JsonResponse:
-    answer = JsonResponse({"ErrCode": 0 if status == 200 else status, "ErrMsg": reason}, status=status)
-    if status == 401:
+    return _with_challenge(JsonResponse({"ErrCode": 0 if status == 200 else status, "ErrMsg": reason}, status=status))
+
+
+def _with_challenge(answer: JsonResponse) -> JsonResponse:
+    if answer.status_code == 401:
         answer["WWW-Authenticate"] = 'Basic realm="portal"'
+    if answer.status_code == 503:
+        answer["Retry-After"] = str(RETRY_SECONDS)
     return answer
 
 
@@ -84,11 +108,15 @@ def _key_of(request: HttpRequest, prefix: str) -> ApiKey:
     return key
 
 
-def _json_of(request: HttpRequest) -> Any:
+def _body_of(request: HttpRequest) -> bytes:
     if len(request.body) > MAX_BYTES:
         raise Refused(413, f"The body is larger than {MAX_BYTES} bytes.")
+    return request.body
+
+
+def _json_of(request: HttpRequest) -> Any:
     try:
-        return json.loads(request.body)  # whatever the content type says: Tencent's is not a registered one
+        return json.loads(_body_of(request))  # whatever the content type says: Tencent's is not a registered one
     except (ValueError, RecursionError) as error:
         raise Refused(400, "The body is no JSON.") from error
 
@@ -98,6 +126,8 @@ def _keep(key: ApiKey, kind: str, events: list[dict[str, Any]]) -> None:
     if ingest.inbox_depth() >= settings.INBOX_MAX or ingest.inbox_depth(key.account) >= settings.INBOX_MAX_PER_ACCOUNT:
         raise Refused(503, "The portal cannot take more for the moment.")
     now = timezone.now()
+    if len(events) > settings.EVENT_BATCH:
+        raise Refused(413, f"The post tells of more than {settings.EVENT_BATCH} events.")
     for event in events:  # all of them first: a push is kept whole or not at all
         _, problems = read_event(key.account, event, now, is_own=False)
         if problems:

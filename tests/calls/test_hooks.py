@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import urlencode
 
 import pytest
 from django.core.cache import cache
@@ -12,6 +13,7 @@ from calls.ingest import fold_due
 from calls.models import Call, CallEvent, Connection
 from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.models import ApiKey
+from tests.calls.adapters import test_freeswitch as freeswitch
 from tests.calls.adapters.test_tccc import cdr
 from tests.factories import AccountFactory
 
@@ -116,3 +118,33 @@ def test_other_methods_and_missing_credentials_are_refused(key):
     address = f"/hooks/tccc/{key[0].prefix}/?action=cdr"
     assert Client().get(address).status_code == 405
     assert Client().post(address, "{}", content_type="application/json").status_code == 401
+
+
+def post(key, body, content_type="application/json", query=""):
+    signed = base64.b64encode(f"pbx:{key[1]}".encode()).decode()
+    address = f"/hooks/freeswitch/{key[0].prefix}/{query}"
+    return Client().post(address, body, content_type=content_type, headers={"Authorization": f"Basic {signed}"})
+
+
+def test_what_freeswitch_posts_becomes_one_record(key):
+    assert post(key, json.dumps(freeswitch.LIVE)).status_code == 200
+    assert post(key, json.dumps(freeswitch.cdr()), query=f"?uuid={freeswitch.CALL}").status_code == 200
+    assert post(key, urlencode({"cdr": json.dumps(freeswitch.cdr())}), "application/x-www-form-urlencoded").status_code == 200
+    fold_due(at=timezone.now())
+    call = Call.objects.get()
+    assert (call.call_id, call.outcome, call.talk_seconds) == (freeswitch.CALL, "answered", 120.0)
+    assert (call.queue_entries.count(), call.legs.count()) == (1, 2)
+
+
+@pytest.mark.parametrize(("body", "reason"), [("{", "JSON"), ("[1]", "object"), ("{}", "neither"), ("cdr=%7B", "JSON")])
+def test_what_freeswitch_cannot_mean_is_refused_and_counted(key, body, reason):
+    content_type = "application/x-www-form-urlencoded" if "=" in body else "application/json"
+    answer = post(key, body, content_type)
+    assert (answer.status_code, Connection.objects.get().n_refused) == (400, 1)
+    assert reason in answer.json()["detail"]
+
+
+def test_a_leg_of_an_agent_is_taken_and_makes_no_record(key):
+    assert post(key, json.dumps(freeswitch.cdr(cc_side="agent"))).status_code == 200
+    fold_due(at=timezone.now())
+    assert not Call.objects.exists()

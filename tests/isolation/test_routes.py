@@ -84,6 +84,7 @@ ROUTES: dict[str, Any] = {
     "sign_in:set-password": PAGE,
     "calls:listen": [Row(Recording, rest={"kind": "recording"}), Row(Voicemail, rest={"kind": "voicemail"})],
     "calls:audio": "test_a_link_to_audio_made_for_somebody_else_opens_nothing",
+    "hooks:freeswitch": "test_hooks: a key of another account opens nothing",
     "hooks:tccc": "test_hooks: a key of another account opens nothing",
     "api:events": PAGE,
     "api:events-slash": PAGE,

@@ -11,15 +11,48 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, Status, StatusChange
+from agents.models import Agent, Status, StatusChange, email_index
 from agents.presence import change_status
 from configuration.access import may_give_role
 from configuration.models import Account, Role
+from configuration.scoping import Actor
 
 
-def may_manage(actor: Agent, agent: Agent) -> bool:
-    """Whether an actor may change another person: their role must hold nothing that the actor lacks."""
-    return agent.pk != actor.pk and (agent.role is None or may_give_role(actor, agent.role))
+def may_manage(actor: Actor, agent: Agent) -> bool:
+    """Whether a person or a key may change another person: their role must hold nothing that the actor lacks."""
+    return not is_oneself(actor, agent) and (agent.role is None or may_give_role(actor, agent.role))
+
+
+def is_oneself(actor: Actor, agent: Agent) -> bool:
+    return agent.pk is not None and agent.pk == getattr(actor, "pk", None)
+
+
+def appoint(*, agent: Agent, role: Role, by: Actor) -> None:
+    """Gives a person a role. The caller saves them, in the same transaction.
+
+    Raises `ValidationError` on `role` for one's own, for one that may more than `by`, and for the last administrator's.
+    """
+    if agent.role_id == role.pk:
+        return
+    if is_oneself(by, agent):
+        raise ValidationError({"role": _("You cannot change your own role.")})
+    if not may_give_role(by, role):
+        raise ValidationError({"role": _("You can give only a role that may do no more than you.")})
+    if agent.account is not None and agent.is_active and _administers(agent) and role.kind != Role.Kind.ADMINISTRATOR:
+        try:
+            require_an_administrator(agent.account, besides=[agent.pk])
+        except ValidationError as error:
+            raise ValidationError({"role": error.messages}) from error
+    agent.role = role
+
+
+def require_free_email(email: str, *, agent: Agent) -> None:
+    """The login email is unique in the whole installation; the message is the same whoever has it."""
+    if Agent.objects.filter(email_hash=email_index(email)).exclude(pk=agent.pk).exists():
+        raise ValidationError({"email": EMAIL_CANNOT_BE_USED})
+
+
+EMAIL_CANNOT_BE_USED = _("This email cannot be used.")
 
 
 def require_an_administrator(account: Account, *, besides: Iterable[int]) -> None:
@@ -35,24 +68,40 @@ def require_an_administrator(account: Account, *, besides: Iterable[int]) -> Non
 
 
 @transaction.atomic
-def deactivate_agents(*, agents: Iterable[Agent], by: Agent, at: dt.datetime) -> list[Agent]:
+def deactivate_agents(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> list[Agent]:
     """Ends people's access and takes them offline; returns those who were active. All of them or none.
 
     Raises `ValidationError` for oneself, for somebody who may more than `by`, and for the last administrator.
     """
     leaving = [agent for agent in agents if agent.is_active]
     for agent in leaving:
-        if agent.pk == by.pk:
+        if is_oneself(by, agent):
             raise ValidationError(_("You cannot deactivate yourself."))
         if not may_manage(by, agent):
             raise ValidationError(_("You cannot deactivate somebody who may do more than you."))
-    if by.account is not None and any(_administers(agent) for agent in leaving):
-        require_an_administrator(by.account, besides=[agent.pk for agent in leaving])
+    account = next((agent.account for agent in leaving if _administers(agent)), None)
+    if account is not None:
+        require_an_administrator(account, besides=[agent.pk for agent in leaving])
     for agent in leaving:
         agent.is_active = False
         agent.save(update_fields=["is_active"])
         take_offline(agent, at=at)
     return leaving
+
+
+@transaction.atomic
+def reactivate_agents(*, agents: Iterable[Agent], by: Actor) -> list[Agent]:
+    """Lets people in again; returns those who were not active. All of them or none.
+
+    Raises `ValidationError` for somebody who may more than `by`.
+    """
+    returning = [agent for agent in agents if not agent.is_active]
+    if not all(may_manage(by, agent) for agent in returning):
+        raise ValidationError(_("You cannot activate somebody who may do more than you."))
+    for agent in returning:
+        agent.is_active = True
+        agent.save(update_fields=["is_active"])
+    return returning
 
 
 def take_offline(agent: Agent, *, at: dt.datetime) -> None:

@@ -32,8 +32,7 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
     seen = set(SkillGroup.objects.visible_to(by).values_list("pk", flat=True))
     if skill_group.pk not in seen or any(agent.account_id != skill_group.account_id for agent in people):
         raise ValidationError(_("There is no such skill group."))
-    if any(_sees_by_group(agent) and not is_oneself(by, agent) and not may_manage(by, agent) for agent in people):
-        raise ValidationError(_("You cannot change what somebody sees who may do more than you."))
+    require_movable(people, by=by)
     held = SkillGroupMember.objects.for_account(skill_group.account_id).filter(agent__in=people, skill_group__in=seen)
     changed: set[int] = set()
     there: dict[int, SkillGroupMember] = {}
@@ -58,6 +57,12 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
             member.save(update_fields=["priority"])
             changed.add(agent.pk)
     return len(changed)
+
+
+def require_movable(agents: Iterable[Agent], *, by: Actor) -> None:
+    """Raises `ValidationError` for somebody who sees by their groups, and may do more than `by`."""
+    if any(_sees_by_group(agent) and not is_oneself(by, agent) and not may_manage(by, agent) for agent in agents):
+        raise ValidationError(_("You cannot change what somebody sees who may do more than you."))
 
 
 def _sees_by_group(agent: Agent) -> bool:

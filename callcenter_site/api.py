@@ -1,18 +1,66 @@
 """Every route of `/api/v1/`, in one place."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from agents.api import (
+    AgentStatusesViewSet,
+    AgentStatusViewSet,
+    AgentViewSet,
+    DeviceCheckViewSet,
+    MembershipViewSet,
+    SkillGroupViewSet,
+    StatusChangeViewSet,
+)
 from analytics.api import LiveView, SummaryView
 from calls.api import CallViewSet, EventsView
+from configuration.api import (
+    AccountView,
+    ApiKeyViewSet,
+    BlacklistCheckView,
+    BlockedNumberViewSet,
+    BreakReasonViewSet,
+    DispositionViewSet,
+    IvrPromptViewSet,
+    KeywordViewSet,
+    QuickReplyGroupViewSet,
+    QuickReplyViewSet,
+    RightsView,
+    RoleViewSet,
+    ScreenPopViewSet,
+    ServiceNumberViewSet,
+)
 
 router = SimpleRouter()
 router.register("calls", CallViewSet, basename="call")
+router.register("agents", AgentViewSet, basename="agent")
+router.register("status-changes", StatusChangeViewSet, basename="status-change")
+router.register("skill-groups", SkillGroupViewSet, basename="skill-group")
+router.register("memberships", MembershipViewSet, basename="membership")
+router.register("device-checks", DeviceCheckViewSet, basename="device-check")
+router.register("service-numbers", ServiceNumberViewSet, basename="service-number")
+router.register("ivr-prompts", IvrPromptViewSet, basename="ivr-prompt")
+router.register("blacklist", BlockedNumberViewSet, basename="blocked-number")
+router.register("keywords", KeywordViewSet, basename="keyword")
+router.register("quick-reply-groups", QuickReplyGroupViewSet, basename="quick-reply-group")
+router.register("quick-replies", QuickReplyViewSet, basename="quick-reply")
+router.register("screen-pops", ScreenPopViewSet, basename="screen-pop")
+router.register("break-reasons", BreakReasonViewSet, basename="break-reason")
+router.register("dispositions", DispositionViewSet, basename="disposition")
+router.register("roles", RoleViewSet, basename="role")
+router.register("api-keys", ApiKeyViewSet, basename="api-key")
 
 urlpatterns = [
     path("events", EventsView.as_view(), name="events"),
     path("events/", EventsView.as_view(schema=None), name="events-slash"),  # the other routes end so, and people type it by habit
     path("live/", LiveView.as_view(), name="live"),
     path("summary/", SummaryView.as_view(), name="summary"),
+    path("account/", AccountView.as_view(), name="account"),
+    path("rights/", RightsView.as_view(), name="rights"),
+    path("blacklist/check/", BlacklistCheckView.as_view(), name="blacklist-check"),
+    path("agent-statuses/", AgentStatusesViewSet.as_view({"get": "list"}), name="agent-statuses"),
+    re_path(
+        r"^agents/(?P<pk>[0-9]+)/status/$", AgentStatusViewSet.as_view({"get": "retrieve", "put": "update"}), name="agent-status"
+    ),
     path("", include(router.urls)),
 ]

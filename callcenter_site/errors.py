@@ -16,7 +16,8 @@ from callcenter_site.rest import RETRY_SECONDS
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Never says what was asked for, nor whether it exists for somebody else."""
     if _is_for_programs(request):
-        return JsonResponse({"detail": "Not found."}, status=404)
+        # To the letter what the API answers where the address is right and the row is not.
+        return JsonResponse({"detail": "Not found."}, status=404, json_dumps_params={"separators": (",", ":")})
     return _page(request, 404, _("There is no such page"), _("The address may be mistyped, or what it showed is gone."))
 
 

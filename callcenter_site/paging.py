@@ -5,7 +5,6 @@ time and id of that row, so a page costs the same at any depth and a row that ar
 """
 
 import base64
-import binascii
 import datetime as dt
 import json
 import re
@@ -66,25 +65,35 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return self._counted > self.bound
 
 
-class NewestFirstByTime(BasePagination):
-    """Pages of a table ordered by a time and then the id, newest first."""
+class _AfterTheLast(BasePagination):
+    """Pages of a list that go on after the last row given."""
 
-    time_field = "started_at"
     page_size = 50
     max_page_size = 500
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         self.request = request
         size = self._size(request)
-        rows = queryset.order_by(f"-{self.time_field}", "-pk")
+        rows = self.in_order(queryset)
         if cursor := request.query_params.get("cursor"):
-            moment, pk = _read_cursor(cursor)
-            # The first condition alone already bounds the index; the second drops what was given at the same instant.
-            rows = rows.filter(**{f"{self.time_field}__lte": moment}).exclude(Q(**{self.time_field: moment}) & Q(pk__gte=pk))
+            try:
+                rows = self.after(rows, _read_cursor(cursor))
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise exceptions.ValidationError({"cursor": [_("This is not a cursor of ours; start without one.")]}) from error
         page = list(rows[: size + 1])
         self.has_more = len(page) > size
         self.page = page[:size]
         return self.page
+
+    def in_order(self, rows: Any) -> Any:
+        raise NotImplementedError
+
+    def after(self, rows: Any, place: list[Any]) -> Any:
+        """The rows that follow a place. Raises `ValueError` or `TypeError` for a place this list does not have."""
+        raise NotImplementedError
+
+    def place_of(self, row: Any) -> list[Any]:
+        raise NotImplementedError
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": self._next_link(), "results": data})
@@ -98,7 +107,7 @@ class NewestFirstByTime(BasePagination):
                     "type": "string",
                     "format": "uri",
                     "nullable": True,
-                    "example": "https://portal.example.com/api/v1/calls/?cursor=WyIyMDI2LTExLTI0VDAxOjAwOjAwKzAwOjAwIiwgNDgyMTFd",
+                    "example": "https://portal.example.com/api/v1/…/?cursor=WyIyMDI2LTExLTI0VDAxOjAwOjAwKzAwOjAwIiwgNDgyMTFd",
                     "description": "The address of the next older page; null on the last one.",
                 },
                 "results": schema,
@@ -136,21 +145,57 @@ class NewestFirstByTime(BasePagination):
             return None
         last = self.page[-1]
         parameters = [(name, value) for name, values in self.request.query_params.lists() for value in values if name != "cursor"]
-        parameters.append(("cursor", _write_cursor(getattr(last, self.time_field), last.pk)))
+        parameters.append(("cursor", _write_cursor(self.place_of(last))))
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
 
 
-def _write_cursor(moment: dt.datetime, pk: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([moment.isoformat(), pk]).encode()).decode().rstrip("=")
+class NewestFirst(_AfterTheLast):
+    """Ordered by id: the one key that no two rows share, so that no row is shown twice or skipped."""
+
+    def in_order(self, rows: Any) -> Any:
+        return rows.order_by("-pk")
+
+    def after(self, rows: Any, place: list[Any]) -> Any:
+        (pk,) = place
+        return rows.filter(pk__lt=_id(pk))
+
+    def place_of(self, row: Any) -> list[Any]:
+        return [row.pk]
 
 
-def _read_cursor(text: str) -> tuple[dt.datetime, int]:
-    try:
-        moment, pk = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+class NewestFirstByTime(_AfterTheLast):
+    """Pages of a table ordered by a time and then the id, newest first."""
+
+    time_field = "started_at"
+
+    def in_order(self, rows: Any) -> Any:
+        return rows.order_by(f"-{self.time_field}", "-pk")
+
+    def after(self, rows: Any, place: list[Any]) -> Any:
+        moment, pk = place
         at = dt.datetime.fromisoformat(moment)
-        if at.utcoffset() is None or not isinstance(pk, int) or isinstance(pk, bool) or not 0 <= pk < 2**63:
-            raise ValueError
+        if at.utcoffset() is None:
+            raise ValueError(moment)
         at = at.astimezone(dt.UTC)  # the database takes UTC, and the ends of the calendar have none of it
-    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
-        raise exceptions.ValidationError({"cursor": [_("This is not a cursor of ours; start without one.")]}) from error
-    return at, pk
+        # The first condition alone already bounds the index; the second drops what was given at the same instant.
+        return rows.filter(**{f"{self.time_field}__lte": at}).exclude(Q(**{self.time_field: at}) & Q(pk__gte=_id(pk)))
+
+    def place_of(self, row: Any) -> list[Any]:
+        return [getattr(row, self.time_field).isoformat(), row.pk]
+
+
+def _id(pk: Any) -> int:
+    if not isinstance(pk, int) or isinstance(pk, bool) or not 0 <= pk < 2**63:
+        raise ValueError(pk)
+    return pk
+
+
+def _write_cursor(place: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> list[Any]:
+    place = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    if not isinstance(place, list):
+        raise TypeError
+    return place

@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from callcenter_site.health import disk_has_room
+from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirstByTime
-from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, DeclaredFilters, Overloaded, PortalView
+from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView
 from calls import ingest, tasks
 from calls.cloudevents import (
     EVENT_EXAMPLES,
@@ -20,7 +21,6 @@ from calls.cloudevents import (
     CloudEventSerializer,
     CloudEventsParser,
     EventAnswersSerializer,
-    PayloadTooLarge,
     PlainEventsParser,
 )
 from calls.filters import CallFilterSet
@@ -52,6 +52,7 @@ class EventsView(PortalView):
         responses=dict.fromkeys((200, 202, 400, 409), EventAnswersSerializer),
         examples=EVENT_EXAMPLES,
     )
+    @also_answers(413, 429, 503)
     def post(self, request: Request) -> Response:
         items = request.data if isinstance(request.data, list) else [request.data]
         if not items:
@@ -209,7 +210,6 @@ class CallViewSet(AccountReadViewSet):
     queryset = Call.objects.select_related("agent", "skill_group")
     serializer_class = CallSerializer
     pagination_class = NewestFirstByTime
-    filter_backends = (DeclaredFilters,)
     filterset_class = CallFilterSet
     required_permissions = {"GET": "calls.view_call"}
 
@@ -222,7 +222,3 @@ class CallViewSet(AccountReadViewSet):
 
     def get_serializer_class(self) -> type[CallSerializer]:
         return CallDetailSerializer if self.action == "retrieve" else CallSerializer
-
-    def filter_queryset(self, queryset: Any) -> Any:
-        """Filters narrow the list; one record is found by its id alone."""
-        return super().filter_queryset(queryset) if self.action == "list" else queryset

@@ -1,49 +1,23 @@
 """The CloudEvents 1.0 JSON format on the wire: how a body is read, and how request and answer are described.
 
-A body is read with the standard library's parser: it refuses what is not JSON, and text that is half a surrogate pair
-stays with its own event instead of spoiling the whole batch.
+Text that is half a surrogate pair is read as such: it stays with its own event instead of spoiling the whole batch.
 """
 
-import json
 from typing import Any
 
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
-from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
-from rest_framework.parsers import BaseParser
+
+from callcenter_site.rest import JsonParser, PayloadTooLarge
 
 
-class PayloadTooLarge(APIException):
-    status_code = 413
-    default_detail = f"The body is larger than {settings.EVENT_BODY_BYTES} bytes; send fewer events at once."
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-class CloudEventsParser(BaseParser):
+class CloudEventsParser(JsonParser):
     media_type = "application/cloudevents+json"
+    most_bytes = settings.EVENT_BODY_BYTES
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        if parser_context and parser_context["request"].META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
-            raise UnsupportedMediaType("compressed")
-        declared = parser_context["request"].META.get("CONTENT_LENGTH") or "0" if parser_context else "0"
-        if declared.isdigit() and int(declared) > settings.EVENT_BODY_BYTES:
-            raise PayloadTooLarge
-        body = stream.read(settings.EVENT_BODY_BYTES + 1)
-        if len(body) > settings.EVENT_BODY_BYTES:
-            raise PayloadTooLarge
-        try:
-            return json.loads(body, parse_constant=_refuse_constant)
-        except UnicodeDecodeError as error:
-            raise ParseError("The body is not UTF-8.") from error
-        except RecursionError as error:
-            raise ParseError("The body is nested too deeply.") from error
-        except ValueError as error:
-            place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise ParseError(f"The body is not JSON{place}.") from error
+    def too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is larger than {self.most_bytes} bytes; send fewer events at once.")
 
 
 class CloudEventsBatchParser(CloudEventsParser):

@@ -3,58 +3,27 @@
 Every filter ends at an index that begins with the account and, but for the call ID, goes on with the time of start.
 """
 
-import datetime as dt
-import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import django_filters
-from django import forms
-from django.utils.translation import gettext_lazy as _
-from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from agents.models import Agent, SkillGroup
+from callcenter_site.filters import MomentFilter, TruthFilter
 from calls.envelope import call_key_of
 from calls.models import Call, Direction, Outcome
 from calls.querysets import CallQuerySet
 from calls.search import calls_with_number
 
 
-class _MomentField(IsoDateTimeField):
-    """A time that says its zone. A plus sign that was not percent-encoded arrives as a space and is read as meant."""
-
-    default_error_messages = {"invalid": _("Write it as 2026-11-24T09:00:00+08:00 or …Z, with a zone.")}
-
-    def to_python(self, value: Any) -> dt.datetime | None:
-        text = re.sub(r" (\d\d:?\d\d)$", r"+\1", str(value or "").strip())
-        if text and not re.search(r"(Z|z|[+-]\d\d:?\d\d)$", text):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        try:
-            moment: dt.datetime | None = super().to_python(text)
-            return moment and moment.astimezone(dt.UTC)
-        except OverflowError as error:  # an end of the calendar, which other zones do not have
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
-
-
-class _MomentFilter(django_filters.IsoDateTimeFilter):
-    field_class = _MomentField
-
-
-class _TruthFilter(django_filters.ChoiceFilter):
-    """true or false, and nothing else."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, choices=[("true", "true"), ("false", "false")], **kwargs)
-
-
 class CallFilterSet(django_filters.FilterSet):
-    started_after = _MomentFilter("started_at", "gte", help_text="Started at this time or later.")
-    started_before = _MomentFilter("started_at", "lt", help_text="Started before this time.")
+    started_after = MomentFilter("started_at", "gte", help_text="Started at this time or later.")
+    started_before = MomentFilter("started_at", "lt", help_text="Started before this time.")
     direction = django_filters.ChoiceFilter(choices=Direction.choices)
     outcome = django_filters.ChoiceFilter(choices=Outcome.choices)
-    answered = _TruthFilter(method="by_answered", help_text="Whether an agent spoke.")
-    open = _TruthFilter(method="by_open", help_text="Whether the call is still going on.")
+    answered = TruthFilter(method="by_answered", help_text="Whether an agent spoke.")
+    open = TruthFilter(method="by_open", help_text="Whether the call is still going on.")
     agent = django_filters.CharFilter(
         method="by_agent", max_length=40, help_text="Staff ID of the agent the record is listed under."
     )

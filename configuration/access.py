@@ -360,7 +360,7 @@ def reaches(actor: Actor, data_scope: str) -> bool:
 
 
 def may_give_role(actor: Actor, role: Role) -> bool:
-    handed_on = getattr(actor, "handed_on", frozenset()) if role.data_scope == Role.DataScope.OWN else frozenset()
+    handed_on: frozenset[str] = getattr(actor, "handed_on", frozenset()) if role.data_scope == Role.DataScope.OWN else frozenset()
     return holds(actor, set(role.permissions) - handed_on) and reaches(actor, role.data_scope)
 
 

@@ -19,7 +19,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from callcenter_site.audit import log_update
-from configuration.access import SCOPE_PERMISSIONS
+from configuration.access import HANDED_ON, SCOPE_PERMISSIONS
 from configuration.models import Account, ApiKey, Role
 
 SEEN_EVERY = dt.timedelta(minutes=1)
@@ -39,7 +39,8 @@ class ApiKeyActor:
         self.key = key
         self.account = key.account
         self.account_id = key.account_id
-        self._permissions = set().union(*(SCOPE_PERMISSIONS.get(scope, set()) for scope in key.scopes))
+        self.handed_on = frozenset().union(*(HANDED_ON.get(scope, frozenset()) for scope in key.scopes))
+        self._permissions: set[str] = set().union(*(SCOPE_PERMISSIONS.get(scope, set()) for scope in key.scopes))
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         return perm in self._permissions

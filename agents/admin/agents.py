@@ -21,6 +21,7 @@ from agents.admin.people_actions import ActsOnPeople
 from agents.admin.sign_in import PasswordOrInvitation, SignInPages
 from agents.appointment import may_manage, require_an_administrator, take_offline
 from agents.models import Agent, AgentPhone, SkillGroupMember, email_index, phone_index
+from agents.sheets import AgentSheet
 from callcenter_site.admin import (
     AccountForm,
     InlineRows,
@@ -30,6 +31,7 @@ from callcenter_site.admin import (
 )
 from callcenter_site.phone_numbers import canonical, is_number
 from configuration.access import may_give_role
+from configuration.admin.imports import SheetAdmin
 from configuration.encryption import EncryptedTextField
 from configuration.models import Role
 
@@ -124,9 +126,10 @@ class GroupsOfAgent(PortalInline):
 
 
 @admin.register(Agent)
-class AgentAdmin(SignInPages, ActsOnPeople, PortalAdmin):
+class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
     """People are never deleted here: who leaves is deactivated, and who asks to be forgotten goes through erasure."""
 
+    sheet = AgentSheet
     form = AgentForm
     formfield_overrides = {EncryptedTextField: {"widget": UnfoldAdminTextInputWidget}}
     list_display = [

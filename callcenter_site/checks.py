@@ -108,6 +108,22 @@ def check_services(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
                 id="callcenter.W007",
             )
         )
+    if not settings.MAIL_IS_SET:
+        found.append(
+            Warning(
+                "EMAIL_URL is not set: invitations and links for forgotten passwords reach nobody.",
+                hint="Set EMAIL_URL, like smtps://user:password@mail.example.com:465, and DEFAULT_FROM_EMAIL.",
+                id="callcenter.W009",
+            )
+        )
+    elif settings.DEFAULT_FROM_EMAIL.endswith("@localhost.localdomain"):
+        found.append(
+            Warning(
+                "DEFAULT_FROM_EMAIL is not set: mail servers refuse portal@localhost.localdomain as sender.",
+                hint="Set DEFAULT_FROM_EMAIL to an address your mail server sends for.",
+                id="callcenter.W010",
+            )
+        )
     if not settings.COS_BUCKET:
         found.append(
             Warning(

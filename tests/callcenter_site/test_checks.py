@@ -31,6 +31,8 @@ def production(settings, monkeypatch):
     settings.REDIS_URL = "redis://redis/0"
     settings.CELERY_EMBEDDED = False
     settings.COS_BUCKET = "recordings"
+    settings.MAIL_IS_SET = True
+    settings.DEFAULT_FROM_EMAIL = "portal@example.com"
     monkeypatch.setenv("SECRET_KEY", secrets.token_urlsafe(64))
     monkeypatch.setenv("ENCRYPTION_KEYS", "2026:" + base64.b64encode(b"k" * 32).decode())
     monkeypatch.setenv("COS_SECRET_ID", "id")
@@ -75,6 +77,8 @@ def test_a_secret_in_a_file_counts(production, monkeypatch, tmp_path):
         ("REDIS_URL", "", ["callcenter.W006"]),
         ("CELERY_EMBEDDED", True, ["callcenter.W007"]),
         ("COS_BUCKET", "", ["callcenter.W008"]),
+        ("MAIL_IS_SET", False, ["callcenter.W009"]),
+        ("DEFAULT_FROM_EMAIL", "portal@localhost.localdomain", ["callcenter.W010"]),
     ],
 )
 def test_what_production_lacks_is_told(production, setting, value, expected):

@@ -121,3 +121,51 @@ def test_the_portal_does_not_start_with_a_wrong_setting_and_says_which(tmp_path,
     assert start.returncode != 0
     assert f"{name}: expected" in start.stderr
     assert "wrong-value" not in start.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "starttls", "tls"),
+    [
+        ("smtp://mail.example.com", 25, False, False),
+        ("smtp+tls://mail.example.com", 587, True, False),
+        ("smtps://mail.example.com", 465, False, True),
+        ("smtps://mail.example.com:2465", 2465, False, True),
+    ],
+)
+def test_a_mail_server_is_told_by_its_address(monkeypatch, tmp_path, address, port, starttls, tls):
+    monkeypatch.setenv("EMAIL_URL", address)
+    told = env.mail("EMAIL_URL", fallback=tmp_path)
+    assert told["EMAIL_HOST"] == "mail.example.com"
+    assert (told["EMAIL_PORT"], told["EMAIL_USE_TLS"], told["EMAIL_USE_SSL"]) == (port, starttls, tls)
+
+
+def test_the_mail_servers_credentials_may_carry_escaped_characters(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMAIL_URL", "smtps://portal%40example.com:p%2Fw%3Ard@mail.example.com")
+    told = env.mail("EMAIL_URL", fallback=tmp_path)
+    assert (told["EMAIL_HOST_USER"], told["EMAIL_HOST_PASSWORD"]) == ("portal@example.com", "p/w:rd")
+
+
+def test_without_a_mail_server_mails_become_files(monkeypatch, tmp_path):
+    monkeypatch.delenv("EMAIL_URL", raising=False)
+    told = env.mail("EMAIL_URL", fallback=tmp_path)
+    assert told == {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": tmp_path}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["mail.example.com", "http://mail.example.com", "smtps://", "smtps://u:secret@h:port", "smtp://h/x"]
+)
+def test_a_wrong_mail_address_stops_the_start_without_being_repeated(monkeypatch, tmp_path, wrong):
+    monkeypatch.setenv("EMAIL_URL", wrong)
+    with pytest.raises(ImproperlyConfigured) as said:
+        env.mail("EMAIL_URL", fallback=tmp_path)
+    assert "EMAIL_URL" in str(said.value) and "secret" not in str(said.value)
+
+
+def test_the_sender_of_mails_is_an_address(monkeypatch):
+    for good in ("portal@example.com", "Call center <portal@example.com>"):
+        monkeypatch.setenv("DEFAULT_FROM_EMAIL", good)
+        assert env.sender("DEFAULT_FROM_EMAIL", default="") == good
+    for wrong in ("portal", "Call center", "a@b\nBcc: c@d"):
+        monkeypatch.setenv("DEFAULT_FROM_EMAIL", wrong)
+        with pytest.raises(ImproperlyConfigured):
+            env.sender("DEFAULT_FROM_EMAIL", default="")

@@ -175,7 +175,7 @@ def _make(agent: Agent | None, kind: str, *, at: dt.datetime, email_hash: bytes,
         expires_at=at + LASTS[SignInLink.Kind(kind)],
         next_try_at=at,
         email_hash=email_hash,
-        asked_from=asked_from,
+        asked_from=asked_from,  # type: ignore[misc]
     )
     transaction.on_commit(lambda: _nudge(link.pk))
     return link
@@ -186,7 +186,7 @@ def _nudge(link_id: int) -> None:
     from agents.tasks import send_sign_in_link  # the task calls this module
 
     try:
-        send_sign_in_link.apply_async(args=[link_id], retry=False)
+        send_sign_in_link.apply_async(args=(link_id,), retry=False)
     except Exception as error:  # whatever a broker may raise
         log.warning("a worker could not be nudged: %s", type(error).__name__)
 

@@ -386,7 +386,7 @@ class Authenticator(ThrottlingMixin, Device):
     def throttle_increment(self, commit: bool = True) -> None:
         """The pauses grow to some eight minutes and no further: whoever keeps failing must not shut the owner out for good."""
         super().throttle_increment(commit=False)
-        self.throttling_failure_count = min(self.throttling_failure_count, 10)
+        self.throttling_failure_count = min(int(self.throttling_failure_count), 10)  # type: ignore[has-type]
         if commit:
             self.save(update_fields=["throttling_failure_timestamp", "throttling_failure_count"])
 
@@ -439,7 +439,7 @@ class SignInLink(models.Model):
     used_at = models.DateTimeField(null=True, editable=False)
     """When the password was set with it, or a newer link took its place."""
     email_hash = Sha256Field(editable=False)
-    asked_from = Sha256Field(null=True, editable=False)
+    asked_from = Sha256Field(null=True, editable=False)  # type: ignore[misc]  # the library's types know it as bytes only
     """Keyed hash of the address that asked; null: an administrator sent it."""
 
     class Meta:

@@ -50,7 +50,7 @@ def begin_set_up(*, agent: Agent, at: dt.datetime) -> str:
         if not row.new_key or row.new_key_at is None or at - row.new_key_at > SET_UP_TAKES:
             row.new_key, row.new_key_at = b32encode(secrets.token_bytes(KEY_BYTES)).decode(), at
             row.save(update_fields=["new_key", "new_key_at"])
-    return row.new_key
+    return str(row.new_key)
 
 
 def confirm_set_up(*, agent: Agent, code: str, at: dt.datetime) -> list[str]:
@@ -101,7 +101,7 @@ def check_code(*, agent: Agent, text: str, at: dt.datetime) -> Authenticator:
     code = _plain(text)
     with transaction.atomic():  # what is refused is counted, so nothing is raised in here
         # The lock makes guesses sent at the same moment wait for each other's pause.
-        row = Authenticator.objects.select_for_update().filter(user=agent, confirmed=True).first()
+        row: Authenticator | None = Authenticator.objects.select_for_update().filter(user=agent, confirmed=True).first()
         if row is None:
             raise ValidationError(_("There is no second factor any more. Sign in again."))
         is_allowed, why = row.verify_is_allowed()
@@ -122,7 +122,7 @@ def check_code(*, agent: Agent, text: str, at: dt.datetime) -> Authenticator:
 def turn_off(*, agent: Agent) -> bool:
     """Removes key and recovery codes; whether there was a second factor. Other sessions of the person end."""
     rows = Authenticator.objects.filter(user=agent)
-    was_on = rows.filter(confirmed=True).exists()
+    was_on: bool = rows.filter(confirmed=True).exists()
     rows.delete()
     RecoveryCode.objects.filter(agent=agent).delete()
     agent._state.fields_cache.pop("authenticator", None)
@@ -165,7 +165,7 @@ def picture_of(address: str) -> str:
 def _takes_step(row: Authenticator, code: str, *, at: dt.datetime) -> bool:
     step = _step_of(row.key, code, at=at, after=row.last_step)
     # Where a database ignores the lock, the condition still lets only one of two in.
-    return step is not None and Authenticator.objects.filter(pk=row.pk, last_step__lt=step).update(last_step=step) == 1
+    return step is not None and bool(Authenticator.objects.filter(pk=row.pk, last_step__lt=step).update(last_step=step))
 
 
 def _takes_recovery_code(agent: Agent, code: str, *, at: dt.datetime) -> bool:

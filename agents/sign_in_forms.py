@@ -12,7 +12,7 @@ from agents.models import Agent
 
 if TYPE_CHECKING:
     _SetPasswordForm = SetPasswordForm[Agent]
-    _PasswordChangeForm = PasswordChangeForm[Agent]
+    _PasswordChangeForm = PasswordChangeForm
 else:
     _SetPasswordForm, _PasswordChangeForm = SetPasswordForm, PasswordChangeForm
 

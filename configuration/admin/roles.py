@@ -110,7 +110,8 @@ class RoleAdmin(ListAdmin):
     empty_icon = "badge"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        people = next(one for one in Role._meta.get_fields(include_hidden=True) if one.one_to_many and one.field.name == "role")
+        relations: Any = Role._meta.get_fields(include_hidden=True)
+        people = next(one for one in relations if one.one_to_many and one.field.name == "role")
         holders = people.related_model._base_manager.filter(role=OuterRef("pk"), is_active=True).order_by().values("role")
         return super().get_queryset(request).annotate(n_holders=Subquery(holders.annotate(n=Count("pk")).values("n")))
 

@@ -144,7 +144,9 @@ class TestLinks:
         agent.save()
         assert invitations.open_link(key, at=timezone.now()) is None
 
-    @pytest.mark.parametrize("change", [lambda key: key[:-1] + ("0" if key[-1] != "0" else "1"), lambda key: "", lambda key: "1-x"])
+    @pytest.mark.parametrize(
+        "change", [lambda key: key[:-1] + ("0" if key[-1] != "0" else "1"), lambda key: "", lambda key: "1-x"]
+    )
     def test_a_link_that_was_changed_opens_nothing(self, agent, boss, change):
         assert invitations.open_link(change(key_of(invite(agent, boss))), at=timezone.now()) is None
 
@@ -366,7 +368,7 @@ class TestDelivery:
         with django_capture_on_commit_callbacks(execute=True):
             link = invite(agent, boss)
             assert started == []
-        assert started == [[link.pk]]
+        assert started == [(link.pk,)]
 
     def test_a_broker_that_is_away_keeps_nobody(self, agent, boss, django_capture_on_commit_callbacks, monkeypatch):
         def fail(*args: Any, **more: Any) -> None:

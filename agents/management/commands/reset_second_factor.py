@@ -27,7 +27,7 @@ class Command(BaseCommand):
             self.stdout.write(f"The second factor of {agent.staff_id or 'the operator'} is off; their sessions have ended.")
 
     def _operator(self, email: str) -> Agent:
-        operator = Agent.objects.filter(email_hash=email_index(email), is_superuser=True).first()
+        operator: Agent | None = Agent.objects.filter(email_hash=email_index(email), is_superuser=True).first()
         if operator is None:
             raise CommandError("There is no operator with this email.")
         return operator

@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 
-from callcenter_site.admin import ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.admin import GrowingList, ScopedDropdownFilter, ScopedRelatedFilter
 from callcenter_site.slots import day_bounds
 
 
@@ -92,6 +92,14 @@ class PeriodFilter(admin.ListFilter):
                 "query_string": changelist.get_query_string({"period": name}, ["from", "to", "p"]),
                 "display": label,
             }
+
+
+class PeriodList(GrowingList):
+    """A list whose period choices stand above it as links: `list_before_template = "admin/periods.html"`."""
+
+    @property
+    def period_choices(self) -> list[dict[str, Any]]:
+        return [choice for spec in self.filter_specs if isinstance(spec, PeriodFilter) for choice in spec.choices(self)]
 
 
 class Named:

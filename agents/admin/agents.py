@@ -29,6 +29,7 @@ from callcenter_site.admin import (
     PortalInline,
     ScopedDropdownFilter,
 )
+from callcenter_site.audit import Look
 from callcenter_site.phone_numbers import canonical, is_number
 from configuration.access import may_give_role
 from configuration.admin.imports import SheetAdmin
@@ -178,7 +179,13 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("skill_groups", "phones")
 
-    def get_list_display(self, request: HttpRequest) -> list[str]:
+    def list_shows(self, request: HttpRequest) -> Look | None:
+        return Look.PHONES if request.user.has_perm("agents.view_agentphone") else None
+
+    def row_shows(self, request: HttpRequest) -> Look:
+        return Look.PERSON
+
+    def get_list_display(self, request: HttpRequest) -> Any:
         hidden = set() if request.user.has_perm("agents.view_agentphone") else {"show_phone"}
         return [name for name in self.list_display if name not in hidden]
 

@@ -3,14 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from agents.admin.panels import RESULT_COLOURS, advice_in_words
 from agents.models import DeviceCheck
-from callcenter_site.admin import GrowingAdmin, ScopedRelatedFilter
+from callcenter_site.admin import GrowingAdmin
+from callcenter_site.admin_filters import PeriodFilter, PeriodList, RelatedFilter
+from callcenter_site.audit import Look
 
 PART_COLOURS = {
     DeviceCheck.Part.OK: "success",
@@ -22,14 +25,18 @@ PART_COLOURS = {
 }
 
 
+class CheckedPeriod(PeriodFilter):
+    """Checks are few: all of them, until somebody narrows."""
+
+    time_field = "checked_at"
+    default = "all"
+
+
 @admin.register(DeviceCheck)
 class DeviceCheckAdmin(GrowingAdmin):
     list_display = ["checked_at", "agent", "show_result", "show_microphone", "show_speaker", "show_camera", "show_network"]
-    list_filter = [
-        ("agent", ScopedRelatedFilter),
-        ("result", ChoicesDropdownFilter),
-        ("checked_at", RangeDateTimeFilter),
-    ]
+    list_filter = [CheckedPeriod, ("agent", RelatedFilter), ("result", ChoicesDropdownFilter)]
+    list_before_template = "admin/periods.html"
     list_select_related = ["agent"]
     ordering = ["-checked_at", "-pk"]
     sortable_by = ["checked_at"]
@@ -40,6 +47,15 @@ class DeviceCheckAdmin(GrowingAdmin):
         (_("Network"), {"fields": ["network_type", "round_trip_ms", "downlink_mbps", "address"]}),
     ]
     readonly_fields = ["show_result", "show_advice", "show_microphone", "show_speaker", "show_camera"]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return PeriodList
+
+    def list_shows(self, request: HttpRequest) -> Look:
+        return Look.DEVICES
+
+    def row_shows(self, request: HttpRequest) -> Look:
+        return Look.DEVICES
 
     @display(description=_("result"), label=RESULT_COLOURS)
     def show_result(self, obj: DeviceCheck) -> tuple[str, Any]:

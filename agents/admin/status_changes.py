@@ -1,29 +1,34 @@
 """What everybody's status was."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from agents.admin.panels import STATUS_COLOURS
 from agents.models import StatusChange
 from agents.wording import terminal
-from callcenter_site.admin import (
-    GrowingAdmin,
-    ScopedRelatedFilter,
-)
+from callcenter_site.admin import GrowingAdmin
+from callcenter_site.admin_filters import PeriodFilter, PeriodList, RelatedFilter
 from callcenter_site.durations import clock
 
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(GrowingAdmin):
     list_display = ["agent", "show_status", "reason", "source", "show_terminal", "started_at", "ended_at", "show_length"]
-    list_filter = [("agent", ScopedRelatedFilter), ("status", ChoicesDropdownFilter), ("started_at", RangeDateTimeFilter)]
+    list_filter = [PeriodFilter, ("agent", RelatedFilter), ("status", ChoicesDropdownFilter), ("source", ChoicesDropdownFilter)]
+    list_before_template = "admin/periods.html"
     list_select_related = ["agent"]
     ordering = ["-started_at", "-pk"]
     sortable_by = ["started_at"]
     fields = ["agent", "status", "reason", "source", "show_terminal", "started_at", "ended_at"]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return PeriodList
 
     @display(description=_("status"), label=STATUS_COLOURS)
     def show_status(self, obj: StatusChange) -> tuple[str, str]:

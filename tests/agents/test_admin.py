@@ -70,7 +70,7 @@ class TestList:
         group = SkillGroupFactory(account=account)
         for _ in range(3):
             MemberFactory(skill_group=group)
-        with django_assert_num_queries(7) as few:
+        with django_assert_num_queries(8) as few:
             page.get(reverse(LIST))
         for _ in range(20):
             MemberFactory(skill_group=group)

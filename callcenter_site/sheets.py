@@ -43,6 +43,7 @@ XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _BLANK = r"(?:[^\S\t\r]|[\ufeff\u200b])*"
 _FORMULA = re.compile(_BLANK + r"[=+\-@\t\r＝＋－＠]")
 _NEUTRALISED = re.compile(r"'+" + _BLANK + r"[=+\-@\t\r＝＋－＠]")
+_FIRST_ROW = re.compile(r'(?:"(?:[^"]|"")*"|[^"\n])*')
 _NUMBER = re.compile(r"\+[0-9]{2,31}")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -172,9 +173,11 @@ def _has_every_other_byte_zero(content: bytes, first: int) -> bool:
 
 def _delimiter(text: str) -> tuple[str, str]:
     """What parts the cells: the one the first row has most of, outside quotation marks."""
-    first = text.lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
+    text = text.lstrip("\r\n")
+    row = _FIRST_ROW.match(text)
+    first = row[0].rstrip("\r") if row else ""
     if (said := re.fullmatch(r"sep=([,;\t|])", first)) is not None:  # how spreadsheets are told
-        return said[1], text.lstrip("\r\n").partition("\n")[2]
+        return said[1], text.partition("\n")[2]
     outside = re.sub(r'"[^"]*"', "", first)
     return max(",;\t", key=outside.count), text
 
@@ -297,10 +300,12 @@ class _Echo:
 
 def csv_chunks(rows: Iterable[Sequence[object]], *, per_chunk: int = 500) -> Iterator[bytes]:
     """A CSV file, piece by piece; its mark makes spreadsheets read it as UTF-8."""
-    writer = csv.writer(_Echo())
+    # In the first row everything stands in quotation marks: what parts its cells is then beyond doubt.
+    writer, rest = csv.writer(_Echo(), quoting=csv.QUOTE_ALL), csv.writer(_Echo())
     lines: list[str] = [codecs.BOM_UTF8.decode()]
     for row in rows:
         lines.append(writer.writerow([neutralise(plain(cell)) for cell in row]))
+        writer = rest
         if len(lines) >= per_chunk:
             yield "".join(lines).encode()
             lines = []

@@ -409,10 +409,18 @@ class DeviceCheckSerializer(AccountSerializer):
         return advice_of(check)
 
     def get_round_trip_ms(self, check: DeviceCheck) -> float | None:
-        return float(check.round_trip_ms) if check.round_trip_ms else None
+        return _number(check.round_trip_ms)
 
     def get_downlink_mbps(self, check: DeviceCheck) -> float | None:
-        return float(check.downlink_mbps) if check.downlink_mbps else None
+        return _number(check.downlink_mbps)
+
+
+def _number(text: str) -> float | None:
+    """What was measured; it is kept as encrypted text."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 _NUMBER: dict[str, Any] = {"required": False, "allow_null": True, "min_value": 0}

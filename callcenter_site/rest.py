@@ -297,8 +297,7 @@ class AccountViewSet(AccountReadViewSet):
 
     def lock(self) -> None:
         """Two changes of one row come one after the other, so that neither writes back what the other replaced."""
-        every: Any = self.queryset
-        rows = every.model._default_manager.visible_to(self.request.user).filter(pk=self.kwargs["pk"])
+        rows = self.get_queryset().model._default_manager.visible_to(self.request.user).filter(pk=self.kwargs["pk"])
         if rows.order_by().select_for_update().values_list("pk").first() is None:
             raise Http404
 

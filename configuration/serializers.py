@@ -75,6 +75,11 @@ class IvrPromptSerializer(AccountSerializer):
             "kind": {"help_text": "A prompt becomes `audio` when its file is put; it cannot be so without one."},
         }
 
+    def to_representation(self, instance: IvrPrompt) -> dict[str, Any]:
+        """The file of what is no audio prompt any more goes when that is committed."""
+        has_file = instance.kind == IvrPrompt.Kind.AUDIO
+        return super().to_representation(instance) | ({} if has_file else {"audio_type": "", "audio_bytes": 0})
+
 
 class BlockedNumberSerializer(AccountSerializer):
     natural_key = "number"

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from configuration import importing
+from configuration import idempotency, importing
 
 log = logging.getLogger(__name__)
 
@@ -24,3 +24,8 @@ def continue_imports() -> None:
 @shared_task
 def forget_import_rows() -> None:
     log.info("removed the rows of %d imports", importing.forget_rows(at=timezone.now()))
+
+
+@shared_task
+def forget_answers() -> None:
+    log.info("forgot %d answers", idempotency.forget_answers(at=timezone.now()))

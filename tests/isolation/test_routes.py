@@ -13,9 +13,21 @@ from django.core import signing
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
-from agents.models import SkillGroup
+from agents.models import Agent, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
 from calls.models import Call, Recording, Voicemail
-from configuration.models import Role
+from configuration.models import (
+    ApiKey,
+    BlockedNumber,
+    BreakReason,
+    Disposition,
+    IvrPrompt,
+    Keyword,
+    QuickReply,
+    QuickReplyGroup,
+    Role,
+    ScreenPop,
+    ServiceNumber,
+)
 from tests.isolation.test_admin import as_person, text_of
 from tests.isolation.worlds import MISSING_ID, World
 
@@ -41,6 +53,8 @@ class Row:
     model: Any
     parameter: str = "pk"
     rest: dict[str, Any] = field(default_factory=dict)
+    method: str = "get"
+    """By which the rightful administrator is let through."""
 
 
 ROUTES: dict[str, Any] = {
@@ -92,6 +106,54 @@ ROUTES: dict[str, Any] = {
     "api:summary": PAGE,
     "api:call-list": PAGE,
     "api:call-detail": [Row(Call)],
+    "api:agent-list": PAGE,
+    "api:agent-detail": [Row(Agent)],
+    "api:agent-deactivate": [Row(Agent, method="post")],
+    "api:agent-reactivate": [Row(Agent, method="post")],
+    "api:agent-invite": [Row(Agent, method="post")],
+    "api:agent-force-offline": [Row(Agent, method="post")],
+    "api:agent-restore-online": [Row(Agent, method="post")],
+    "api:agent-status": [Row(Agent)],
+    "api:agent-statuses": PAGE,
+    "api:status-change-list": PAGE,
+    "api:status-change-detail": [Row(StatusChange)],
+    "api:skill-group-list": PAGE,
+    "api:skill-group-detail": [Row(SkillGroup)],
+    "api:membership-list": PAGE,
+    "api:membership-detail": [Row(SkillGroupMember)],
+    "api:device-check-list": PAGE,
+    "api:device-check-detail": [Row(DeviceCheck)],
+    "api:service-number-list": PAGE,
+    "api:service-number-detail": [Row(ServiceNumber)],
+    "api:ivr-prompt-list": PAGE,
+    "api:ivr-prompt-detail": [Row(IvrPrompt)],
+    "api:ivr-prompt-audio": [Row(IvrPrompt)],
+    "api:ivr-prompt-sound": "test_api: a link opens one file, and for a minute",
+    "api:blocked-number-list": PAGE,
+    "api:blocked-number-detail": [Row(BlockedNumber)],
+    "api:blocked-number-bulk": PAGE,
+    "api:blacklist-check": PAGE,
+    "api:keyword-list": PAGE,
+    "api:keyword-detail": [Row(Keyword)],
+    "api:keyword-match": PAGE,
+    "api:quick-reply-group-list": PAGE,
+    "api:quick-reply-group-detail": [Row(QuickReplyGroup)],
+    "api:quick-reply-list": PAGE,
+    "api:quick-reply-detail": [Row(QuickReply)],
+    "api:screen-pop-list": PAGE,
+    "api:screen-pop-detail": [Row(ScreenPop)],
+    "api:screen-pop-preview": [Row(ScreenPop)],
+    "api:break-reason-list": PAGE,
+    "api:break-reason-detail": [Row(BreakReason)],
+    "api:disposition-list": PAGE,
+    "api:disposition-detail": [Row(Disposition)],
+    "api:role-list": PAGE,
+    "api:role-detail": [Row(Role)],
+    "api:rights": PAGE,
+    "api:account": PAGE,
+    "api:api-key-list": PAGE,
+    "api:api-key-detail": [Row(ApiKey)],
+    "api:api-key-revoke": [Row(ApiKey, method="post")],
 }
 
 
@@ -185,7 +247,8 @@ def test_the_rightful_administrator_is_let_through(theirs, name, row):
     """The positive control: an answer other than that to a missing row."""
     client = as_person(theirs.people[Role.Kind.ADMINISTRATOR])
     found, missing = (
-        client.get(reverse(name, kwargs={row.parameter: one, **row.rest})) for one in (theirs.rows[row.model].pk, MISSING_ID)
+        getattr(client, row.method)(reverse(name, kwargs={row.parameter: one, **row.rest}))
+        for one in (theirs.rows[row.model].pk, MISSING_ID)
     )
     assert (found.status_code, found.content) != (missing.status_code, missing.content)
     assert missing.status_code == 404

@@ -23,6 +23,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdo
 from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
+from callcenter_site.audit import Look, log_look
 from callcenter_site.paging import BoundedPaginator, CountingPaginator
 
 if TYPE_CHECKING:
@@ -115,6 +116,30 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     list_filter_submit = True
     list_per_page = 50
     paginator: "type[Paginator[Any]]" = CountingPaginator
+
+    def list_shows(self, request: HttpRequest) -> Look | None:
+        """What the list shows of its rows that each view of it is told in the audit log."""
+        return None
+
+    def row_shows(self, request: HttpRequest) -> Look | None:
+        """The same of the page of one row."""
+        return None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        shown: Any = (getattr(response, "context_data", None) or {}).get("cl")
+        if shown is not None and (look := self.list_shows(request)):
+            log_look(look, self.model, [row.pk for row in shown.result_list], actor=request.user, place="list")
+        return response
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        shown: Any = (getattr(response, "context_data", None) or {}).get("original")
+        if shown is not None and (look := self.row_shows(request)):
+            log_look(look, self.model, [shown.pk], actor=request.user, place="row")
+        return response
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PortalList

@@ -95,16 +95,21 @@ def log_update(row: Model, **changes: tuple[Any, Any]) -> Any:
     return entries.objects.log_create(row, action=entries.Action.UPDATE, changes=said)
 
 
-def log_look(look: Look, model: type[Model], ids: Sequence[int], *, actor: Any, place: str = "", **more: Any) -> None:
+def log_look(
+    look: Look, model: type[Model], ids: Sequence[int], *, actor: Any, place: str = "", once_in_seconds: int = 0, **more: Any
+) -> None:
     """Says that an actor was shown these rows, in one entry and one statement; with no rows, nothing.
 
-    A person's every page view is told. Of an API key, which may ask every second, one entry a minute for each `place`,
-    naming the rows of its first answer.
+    A person's every page view is told; of a part of a page that fetches itself again, the same rows once in a time. Of an
+    API key, which may ask every second, one entry a minute for each `place`, naming the rows of its first answer.
     """
     if not ids:
         return
     actor_id, key_id = _ids_of(actor)
-    if key_id is not None and _told_already(f"looked:{key_id}:{look}:{model._meta.label_lower}:{place}"):
+    what = f"{look}:{model._meta.label_lower}:{place}"
+    if key_id is not None and _told_already(f"looked:key:{key_id}:{what}", KEYS_EVERY_SECONDS):
+        return
+    if once_in_seconds and _told_already(f"looked:{actor_id}:{what}:{hash(tuple(ids))}", once_in_seconds):
         return
     one = ids[0] if len(ids) == 1 else None
     if one is None:
@@ -161,9 +166,9 @@ class LooksAreLogged:
         return response
 
 
-def _told_already(key: str) -> bool:
+def _told_already(key: str, seconds: int) -> bool:
     """`add` answers None where the cache cannot be asked: then each time is told, rather than none."""
-    return cache.add(key, 1, KEYS_EVERY_SECONDS) is False
+    return cache.add(key, 1, seconds) is False
 
 
 def _ids_of(actor: Any) -> tuple[int | None, int | None]:

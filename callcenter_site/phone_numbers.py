@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 MAX_LENGTH = 32
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９＋", "0123456789+")
+_LONG_DIGITS = re.compile(r"\+?\d(?:[ \-.()/\u00a0\u2010-\u2015]{0,2}\d){6,}")
 _NOISE = re.compile(r"[^\d+*#A-Za-z@.]")
 
 
@@ -79,11 +80,19 @@ def _plan(code: str) -> Any:
 
 
 def mask(number: str) -> str:
-    """The number with its middle hidden, for those who may not see it whole: +8613•••••000."""
+    """The number with its middle hidden, for those who may not see it whole: +8613•••••000.
+
+    At least four digits are hidden. Up to six characters are an extension or a short code, and stay.
+    """
     if len(number) <= 6:
         return number
-    shown = 5 if number.startswith("+") else 3
+    shown = min(5 if number.startswith("+") else 3, len(number) - 7)
     return number[:shown] + "•" * (len(number) - shown - 3) + number[-3:]
+
+
+def mask_text(text: str) -> str:
+    """Free text with every run of digits hidden that is long enough to be a number, in whatever way it is grouped."""
+    return _LONG_DIGITS.sub(lambda found: mask(found.group()), text)
 
 
 def readable(number: str) -> str:

@@ -20,6 +20,7 @@ from agents.admin.agents import AgentAdmin
 from agents.querysets import sees_account
 from callcenter_site.admin import FactAdmin, GrowingAdmin, GrowingList
 from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFilter
+from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
 from calls import ingest, masking, search, views
@@ -117,16 +118,20 @@ class CallAdmin(GrowingAdmin):
         may_see_keys = request.user.has_perm("configuration.view_apikey")
         return super().changelist_view(request, {**(extra_context or {}), "may_see_keys": may_see_keys})
 
+    def list_shows(self, request: HttpRequest) -> Look | None:
+        return Look.NUMBERS if masking.sees_numbers(request.user) else None
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return CallList
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        number = "customer" if masking.sees_numbers(request.user) else "masked_customer"
+        numbers = ("customer", "service_number")
+        if not masking.sees_numbers(request.user):
+            numbers = ("masked_customer", "masked_service_number")
         return (
             "started",
             "shown_direction",
-            number,
-            "service_number",
+            *numbers,
             "shown_outcome",
             "agent",
             "skill_group",
@@ -163,6 +168,10 @@ class CallAdmin(GrowingAdmin):
     def service_number(self, call: Call) -> str:
         return masking.service_number(call) or "–"
 
+    @display(description=_("service number"))
+    def masked_service_number(self, call: Call) -> str:
+        return masking.own_number(call, whole=False) or "–"
+
     @display(description=_("outcome"), label=OUTCOME_LABELS)
     def shown_outcome(self, call: Call) -> tuple[str, Any]:
         return call.outcome, call.get_outcome_display() if call.outcome else call.get_state_display()
@@ -198,6 +207,8 @@ class CallAdmin(GrowingAdmin):
         if call is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         prefetch_related_objects([call], *parts_seen_by(user))
+        if masking.sees_numbers(user):
+            log_look(Look.NUMBERS, Call, [call.pk], actor=user, place="row")
         return TemplateResponse(request, "admin/calls/call/record.html", self._record_context(request, call))
 
     def _record_context(self, request: HttpRequest, call: Call) -> dict[str, Any]:
@@ -218,7 +229,7 @@ class CallAdmin(GrowingAdmin):
             "now": at,
             "customer": masking.shown(masking.customer_number(call), whole=whole),
             "is_masked": not whole,
-            "service_number": number,
+            "service_number": masking.own_number(call, whole=whole),
             "service_number_label": label,
             "outcome_label": OUTCOME_LABELS.get(call.outcome, "default"),
             "remark": masking.shown_text(call.remark, whole=whole),
@@ -268,6 +279,9 @@ class CallEventAdmin(GrowingAdmin):
     search_fields = ("event_id",)
     search_help_text = _("Whole call ID or event id")
     actions = ("fold_again",)
+
+    def row_shows(self, request: HttpRequest) -> Look | None:
+        return Look.NUMBERS if masking.sees_numbers(request.user) else None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return EventList
@@ -343,7 +357,7 @@ def _leg_row(leg: Any, whole: bool) -> dict[str, Any]:
     answered, ended = leg.answered_at, leg.ended_at
     return {
         "row": leg,
-        "who": agent_name(leg) if leg.kind == "agent" else masking.shown(leg.number, whole=whole),
+        "who": agent_name(leg, whole=whole) if leg.kind == "agent" else masking.shown(leg.number, whole=whole),
         "group": group_name(leg),
         "ring_seconds": ((answered or ended) - leg.offered_at).total_seconds() if answered or ended else None,
         "talk_seconds": (ended - answered).total_seconds() - leg.hold_seconds if answered and ended else None,
@@ -370,7 +384,7 @@ def _as_text(data: Any) -> str:
 class UnknownNameAdmin(GrowingAdmin):
     """Names in events that fit nobody. They are matched by themselves once an agent or group fits."""
 
-    list_display = ("name", "show_kind", "show_advice", "first_seen_at")
+    list_display = ("name", "show_kind", "show_advice", "first_seen_at")  # the name may be a number: get_list_display
     list_filter = ("kind",)
     search_fields = ("=name",)
     actions = None

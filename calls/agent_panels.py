@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from agents.admin.panels import Panel
 from agents.models import Agent
+from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import spoken
 from calls import masking
 from calls.activity import Activity, Stretch, activity_of
@@ -94,6 +95,8 @@ def latest_records(request: HttpRequest, agent: Agent) -> dict[str, Any]:
     rows = [
         {"row": call, "customer": masking.shown(masking.customer_number(call), whole=whole)} for call in calls[:RECORDS_SHOWN]
     ]
+    if whole:
+        log_look(Look.NUMBERS, Call, [row["row"].pk for row in rows], actor=user, place="agent")
     return {"agent": agent, "records": rows}
 
 

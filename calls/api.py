@@ -10,11 +10,12 @@ from rest_framework.exceptions import PermissionDenied, Throttled, ValidationErr
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from callcenter_site.audit import Look, LooksAreLogged
 from callcenter_site.health import disk_has_room
 from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView
-from calls import ingest, tasks
+from calls import ingest, masking, tasks
 from calls.cloudevents import (
     EVENT_EXAMPLES,
     CloudEventsBatchParser,
@@ -206,7 +207,8 @@ _PARTS: dict[str, Any] = {
         examples=[OpenApiExample("With its parts", value={**_LISTED.value, **_PARTS}, response_only=True)],
     ),
 )
-class CallViewSet(AccountReadViewSet):
+class CallViewSet(LooksAreLogged, AccountReadViewSet):
+    look = Look.NUMBERS
     queryset = Call.objects.select_related("agent", "skill_group")
     serializer_class = CallSerializer
     pagination_class = NewestFirstByTime
@@ -219,6 +221,9 @@ class CallViewSet(AccountReadViewSet):
             return rows
         asker: Any = self.request.user
         return rows.prefetch_related(*parts_seen_by(asker))
+
+    def shows(self, request: Any) -> bool:
+        return masking.sees_numbers(request.user)
 
     def get_serializer_class(self) -> type[CallSerializer]:
         return CallDetailSerializer if self.action == "retrieve" else CallSerializer

@@ -9,8 +9,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
+from callcenter_site.audit import Look, log_look
 from calls.masking import customer_number, sees_numbers, shown
-from calls.models import CallLeg, CallState, Direction, LegKind, LegResult
+from calls.models import Call, CallLeg, CallState, Direction, LegKind, LegResult
 
 MOST_SHOWN = 100
 
@@ -34,6 +35,7 @@ _COLUMNS = (
 class OwnCall:
     """An agent's part in a call, as one line."""
 
+    call_id: int
     offered_at: dt.datetime
     direction: Direction
     number: str
@@ -56,7 +58,8 @@ class OwnDay:
 
 
 def own_day(*, agent: Agent, at: dt.datetime) -> OwnDay:
-    """What was offered to an agent since their account's midnight, the newest first. Two queries, however many."""
+    """What was offered to an agent since their account's midnight, the newest first. Two queries, however many,
+    and an entry in the audit log for who sees whole numbers."""
     if agent.account is None:  # an operator takes no calls
         return OwnDay(calls=[], n_calls=0, n_answered=0)
     start, end = _day_of(at, agent.account.zone)
@@ -64,7 +67,11 @@ def own_day(*, agent: Agent, at: dt.datetime) -> OwnDay:
     counted = legs.aggregate(n_calls=Count("pk"), n_answered=Count("pk", filter=Q(answered_at__isnull=False)))
     newest = legs.select_related("call", "skill_group").only(*_COLUMNS).order_by("-offered_at", "-pk")[:MOST_SHOWN]
     whole = sees_numbers(agent)
-    return OwnDay(calls=[_own_call(leg, whole=whole, at=at) for leg in newest], **counted)
+    calls = [_own_call(leg, whole=whole, at=at) for leg in newest]
+    if whole:  # the desk fetches them again and again: what it shows is told when it changes, and once an hour
+        ids = [one.call_id for one in calls]
+        log_look(Look.NUMBERS, Call, ids, actor=agent, place="desk", once_in_seconds=3600)
+    return OwnDay(calls=calls, **counted)
 
 
 def _day_of(at: dt.datetime, zone: dt.tzinfo) -> tuple[dt.datetime, dt.datetime]:
@@ -78,6 +85,7 @@ def _own_call(leg: CallLeg, *, whole: bool, at: dt.datetime) -> OwnCall:
     call: Any = leg.call
     outcome, label = _outcome(leg)
     return OwnCall(
+        call_id=leg.call_id,
         offered_at=leg.offered_at,
         direction=Direction(call.direction),
         number=shown(customer_number(call), whole=whole),

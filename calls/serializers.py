@@ -21,7 +21,7 @@ class _PartSerializer(AccountSerializer):
 
 class CallLegSerializer(_PartSerializer):
     agent = serializers.CharField(source="agent.staff_id", default=None, allow_null=True, help_text=_STAFF_ID)
-    agent_reference = serializers.CharField(help_text="What the platform called an agent the portal does not know.")
+    agent_reference = serializers.SerializerMethodField(help_text="What the platform called an agent the portal does not know.")
     skill_group = serializers.CharField(source="skill_group.name", default=None, allow_null=True)
     number = serializers.SerializerMethodField(help_text="The external center's number.")
     holds = serializers.ListField(
@@ -57,6 +57,9 @@ class CallLegSerializer(_PartSerializer):
             "transfer_to",
             "transferred_at",
         ]
+
+    def get_agent_reference(self, leg: CallLeg) -> str:
+        return masking.shown_text(leg.agent_reference, whole=self.sees_numbers)
 
     def get_number(self, leg: CallLeg) -> str:
         return masking.shown(leg.number, whole=self.sees_numbers)

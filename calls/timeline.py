@@ -121,11 +121,11 @@ def draw(call: Call, *, at: dt.datetime, zone: zoneinfo.ZoneInfo, whole_numbers:
     return _Drawing(call, at, zone, whole_numbers).timeline()
 
 
-def agent_name(leg: CallLeg) -> str:
-    """Who the leg belongs to, as far as the portal knows."""
+def agent_name(leg: CallLeg, *, whole: bool) -> str:
+    """Who the leg belongs to, as far as the portal knows. What the platform called a stranger may be a number."""
     if leg.agent is not None:
         return str(leg.agent)
-    return leg.agent_reference or _("agent no longer known")
+    return shown_text(leg.agent_reference, whole=whole) or _("agent no longer known")
 
 
 def group_name(part: CallLeg | QueueEntry) -> str:
@@ -207,7 +207,11 @@ class _Drawing:
                 )
                 note = leg.provider or _("external center")
             else:
-                party, title, kind = leg.agent_id or ("agent", leg.agent_reference, leg.seq), agent_name(leg), "agent"
+                party, title, kind = (
+                    leg.agent_id or ("agent", leg.agent_reference, leg.seq),
+                    agent_name(leg, whole=self.whole),
+                    "agent",
+                )
                 note = leg.agent.staff_id if leg.agent is not None else _("not in the portal")
             lane = lanes.setdefault(party, Lane(title, kind, note))
             lane.bands.extend(self._external_bands(leg) if leg.kind == LegKind.EXTERNAL else self._agent_bands(leg))
@@ -259,10 +263,10 @@ class _Drawing:
         target = self._target(leg)
         if leg.transfer_kind == "attended":
             return _("%(agent)s transferred the call to %(target)s after talking to them") % {
-                "agent": agent_name(leg),
+                "agent": agent_name(leg, whole=self.whole),
                 "target": target,
             }
-        return _("%(agent)s transferred the call to %(target)s") % {"agent": agent_name(leg), "target": target}
+        return _("%(agent)s transferred the call to %(target)s") % {"agent": agent_name(leg, whole=self.whole), "target": target}
 
     def _target(self, leg: CallLeg) -> str:
         if leg.transfer_agent is not None:
@@ -356,7 +360,7 @@ class _Drawing:
             if leg.ended_at is not None:
                 yield Moment(leg.ended_at, "external", _("%(number)s left the call") % {"number": number}, self._talked(leg))
             return
-        name = {"agent": agent_name(leg)}
+        name = {"agent": agent_name(leg, whole=self.whole)}
         if leg.answered_at != leg.offered_at:
             yield Moment(leg.offered_at, "ring", _("Rang at %(agent)s") % name, terminal(leg.terminal))
         if leg.answered_at is None:

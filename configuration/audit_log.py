@@ -26,6 +26,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from callcenter_site.audit import Look
+from callcenter_site.phone_numbers import mask_text
+from configuration.access import SEE_FULL_NUMBER
 from configuration.models import ApiKey, AuditEntry
 
 Action = AuditEntry.Action
@@ -166,7 +168,7 @@ class _Reader:
             return {}
         if page is not None:
             found = rows.visible_to(self.user).filter(pk__in=ids)
-            return {row.pk: Named((named or _named)(row), _link(model, row.pk)) for row in found}
+            return {row.pk: Named(self._shown((named or _named)(row)), _link(model, row.pk)) for row in found}
         if named is not None:
             return {row.pk: Named(named(row)) for row in rows.visible_to(self.user).filter(pk__in=ids)}
         owner = self._owner(model)
@@ -179,6 +181,10 @@ class _Reader:
             for pk, owner_id in of_owners.items()
             if owner_id in owners
         }
+
+    def _shown(self, name: str) -> str:
+        """A blocked number is called by itself."""
+        return name if self.user.has_perm(SEE_FULL_NUMBER) else mask_text(name)
 
     def _page(self, model: type[models.Model]) -> Any:
         """The page of a kind, if this reader may open it."""

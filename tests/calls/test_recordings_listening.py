@@ -76,7 +76,7 @@ def test_one_listening_leaves_one_row_of_ids_in_the_audit_log(client, inspector,
     assert (entry.action, entry.actor_id, entry.object_id) == (AuditEntry.Action.ACCESS, inspector.pk, recording.pk)
     assert (entry.account_id, entry.additional_data) == (recording.account_id, {"call": recording.call_id})
     assert entry.object_repr == f"calls.Recording#{recording.pk}"
-    assert (entry.actor_email, entry.remote_addr, entry.cid) == (None, None, None)
+    assert (entry.changes, entry.serialized_data, entry.api_key_id) == (None, None, None)
 
 
 def test_listening_again_later_is_noted_again(client, inspector, recording):

@@ -647,7 +647,7 @@ def _outcome(facts: CallFacts) -> str:  # noqa: PLR0911  (a decision list: one l
         return Outcome.LOST_CONTACT
     if cause == "error":
         return Outcome.FAILED
-    if not _is_inbound(facts):
+    if not _is_inbound(facts) and not (facts.entries and facts.entries[-1].outcome == EntryOutcome.ABANDONED):
         return _outbound_outcome(facts)
     if facts.entries:
         return _queue_outcome(facts.entries[-1])

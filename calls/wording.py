@@ -34,6 +34,8 @@ _DEPARTURES: dict[str, Promise] = {
     "full": _("queue full"),
     "voicemail": _("to voicemail"),
     "callback": _("to be called back"),
+    "key": _("left by a key"),
+    "withdrawn": _("taken out of the queue"),
     "forwarded": _("to an external center"),
 }
 _PROMPTS: dict[str, Promise] = {

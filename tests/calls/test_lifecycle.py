@@ -110,6 +110,15 @@ def test_an_answered_call_has_all_its_times():
         ("10:00:00 started direction=outbound\n10:00:01 ringing agent=A\n10:00:30 ended cause=rejected", Outcome.REFUSED),
         ("10:00:00 started direction=outbound\n10:00:30 ended party=system cause=invalid_number", Outcome.UNREACHABLE),
         ("10:00:00 started direction=outbound\n10:00:01 ringing agent=A\n10:00:30 ended party=agent", Outcome.CANCELLED),
+        (
+            "10:00:00 started direction=outbound\n10:00:09 queued skill_group=S\n10:00:20 ended",
+            Outcome.ABANDONED_IN_QUEUE,
+        ),
+        (
+            "10:00:00 started direction=outbound\n10:00:09 queued skill_group=S\n10:00:20 ended party=system cause=busy",
+            Outcome.LINE_BUSY,
+        ),
+        ("10:00:00 started\n10:00:20 queued skill_group=S\n10:00:50 dequeued reason=key\n10:00:52 ended", Outcome.NOT_ANSWERED),
         ("10:00:00 started\n10:00:05 ended", Outcome.NOT_ANSWERED),
     ],
 )

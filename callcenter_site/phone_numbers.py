@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 MAX_LENGTH = 32
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９＋", "0123456789+")
-_LONG_DIGITS = re.compile(r"\+?\d(?:[ \-.()/\u00a0\u2010-\u2015]{0,2}\d){6,}")
+_LONG_DIGITS = re.compile(r"\+?\d(?:[ \-.()/\u00a0\u2010-\u2015]{0,3}\d){6,}")
 _NOISE = re.compile(r"[^\d+*#A-Za-z@.]")
 
 

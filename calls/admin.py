@@ -384,10 +384,28 @@ def _as_text(data: Any) -> str:
 class UnknownNameAdmin(GrowingAdmin):
     """Names in events that fit nobody. They are matched by themselves once an agent or group fits."""
 
-    list_display = ("name", "show_kind", "show_advice", "first_seen_at")  # the name may be a number: get_list_display
+    list_display = ("name", "show_kind", "show_advice", "first_seen_at")
     list_filter = ("kind",)
     search_fields = ("=name",)
     actions = None
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """A platform may name a stranger by their number."""
+        name = "name" if masking.sees_numbers(request.user) else "masked_name"
+        return (name, *self.list_display[1:])
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
+        return list_display[:1]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        name = super().get_object(request, object_id, from_field)
+        if name is not None:  # a fact: what is changed here is shown, never saved
+            name.name = masking.shown_text(name.name, whole=masking.sees_numbers(request.user))
+        return name
+
+    @display(description=_("name"))
+    def masked_name(self, name: UnknownName) -> str:
+        return masking.shown_text(name.name, whole=False)
 
     @display(description=_("kind"), label={"agent": "info", "skill_group": "warning"})
     def show_kind(self, name: UnknownName) -> tuple[str, str]:

@@ -147,7 +147,7 @@ class SignInPages:
     @display(description=_("sign-in"), ordering="is_active", label=STATE_COLOURS)
     def show_sign_in(self, obj: Agent) -> tuple[str, Any]:
         state, word = sign_in_state(obj)
-        return state, f"{word} · {_('second factor')}" if obj.second_factor is not None else word
+        return state, f"{word} · 2FA" if obj.second_factor is not None else word
 
     @display(description=_("Sign-in"))
     def show_sign_in_links(self, obj: Agent) -> SafeString | str:

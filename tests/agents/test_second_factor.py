@@ -606,4 +606,4 @@ def test_every_page_of_people_shows_whether_somebody_has_one(client, account, ag
     client.force_login(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR), backend="agents.sign_in.RoleBackend")
     assert admin.site.is_registered(Agent)
     text = client.get("/admin/agents/agent/").content.decode()
-    assert text.count("Active · second factor") == 1
+    assert text.count("Active · 2FA") == 1

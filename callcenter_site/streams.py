@@ -1,0 +1,263 @@
+"""Live pages: what changes is told, within a moment, to everybody who watches, by server-sent events.
+
+A message names a topic (`desk:17`, `account:3`) and ids, never what they stand for: the page then asks for what it may
+see, like any other request. So a stream needs no database and no session; it is opened with a signed link, good for a
+minute, that names the topics, and it ends after a few minutes, so that who has lost the right hears no more.
+
+Each process holds one subscription to Redis and hands messages on to its watchers. Without Redis, messages stay in the
+process, which is all there is. A message that is lost is no harm: pages ask anyway every few seconds, only later.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from django.core import signing
+
+log = logging.getLogger(__name__)
+
+PATH = "/streams/"
+LINK_SECONDS = 60
+STREAM_SECONDS = 300
+PING_SECONDS = 15
+QUEUE_LENGTH = 100
+WATCHERS_MAX = 2000
+"""Of one process: beyond, streams are refused and pages go on asking by themselves."""
+BROKER_REST_SECONDS = 5.0
+"""After a failure nobody waits for Redis again for so long."""
+_SALT = "callcenter_site.streams"
+CHANGED = "changed"
+MISSED = "missed"
+"""Said in place of what a slow watcher, or all during an outage of Redis, may have missed: ask for everything."""
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def desk_topic(agent_id: int) -> str:
+    return f"desk:{agent_id}"
+
+
+def account_topic(account_id: int) -> str:
+    return f"account:{account_id}"
+
+
+def stream_link(topics: Iterable[str]) -> str:
+    """The address at which a page hears of these topics. Whoever makes it has checked that the page may."""
+    return f"{PATH}?to={signing.TimestampSigner(salt=_SALT).sign_object(list(topics))}"
+
+
+# --- Saying ----------------------------------------------------------------------------------------------------------
+
+_say_again_at = 0.0
+_client: Any = None
+
+
+def publish(topics: Iterable[str], **ids: int | str) -> None:
+    """Tells the watchers of some topics that something changed. Only makes things faster: a failure is ignored."""
+    global _say_again_at, _client  # noqa: PLW0603  (one connection per process)
+    messages = [json.dumps({"topic": topic, **ids}) for topic in topics]
+    if not messages:
+        return
+    if not settings.REDIS_URL:
+        for message in messages:
+            hub.deliver(message)
+        return
+    if time.monotonic() < _say_again_at:
+        return
+    try:
+        _client = _client or redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1)
+        with _client.pipeline(transaction=False) as pipe:
+            for message in messages:
+                pipe.publish(_channel(), message)
+            pipe.execute()
+    except (redis.RedisError, OSError) as error:
+        _say_again_at = time.monotonic() + BROKER_REST_SECONDS
+        log.warning("live pages could not be told: %s", type(error).__name__)
+
+
+def _channel() -> str:
+    return f"{settings.CACHES['default'].get('KEY_PREFIX', 'portal')}:streams"
+
+
+# --- Hearing ---------------------------------------------------------------------------------------------------------
+
+
+class Hub:
+    """The watchers of one process, by topic."""
+
+    def __init__(self) -> None:
+        self._watchers: defaultdict[str, set[asyncio.Queue[str]]] = defaultdict(set)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()
+        self.n_watchers = 0
+
+    def join(self, topics: Iterable[str]) -> "asyncio.Queue[str]":
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._loop = loop
+        if settings.REDIS_URL and (self._listener is None or self._listener.done()):
+            self._listener = loop.create_task(self._listen())
+        queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        for topic in topics:
+            self._watchers[topic].add(queue)
+        self.n_watchers += 1
+        return queue
+
+    def leave(self, topics: Iterable[str], queue: "asyncio.Queue[str]") -> None:
+        self.n_watchers -= 1
+        for topic in topics:
+            self._watchers[topic].discard(queue)
+            if not self._watchers[topic]:
+                del self._watchers[topic]
+
+    def deliver(self, message: str) -> None:
+        """From any thread."""
+        with self._lock:
+            loop = self._loop
+        if loop is None or loop.is_closed():
+            return  # nobody watches
+        loop.call_soon_threadsafe(self._hand_out, message)
+
+    def _hand_out(self, message: str) -> None:
+        try:
+            told = json.loads(message)
+            topic = told.pop("topic")
+        except (ValueError, KeyError, AttributeError):
+            return
+        for queue in self._watchers.get(topic, ()):
+            _put(queue, _frame(CHANGED, told))
+
+    def _tell_everybody_to_ask(self) -> None:
+        for queue in {queue for queues in self._watchers.values() for queue in queues}:
+            _put(queue, _frame(MISSED, {}))
+
+    async def _listen(self) -> None:
+        """The one subscription, made anew after every failure."""
+        rest = 0.5
+        while True:
+            try:
+                client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=3)
+                async with client, client.pubsub() as subscription:
+                    await subscription.subscribe(_channel())
+                    self._tell_everybody_to_ask()
+                    rest = 0.5
+                    while True:
+                        heard = await subscription.get_message(ignore_subscribe_messages=True, timeout=PING_SECONDS)
+                        if heard is None:
+                            await asyncio.wait_for(subscription.ping(), 3)  # a frozen Redis looks like a quiet one
+                        elif heard["type"] == "message":
+                            self._hand_out(heard["data"])
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                log.warning("live pages hear nothing from Redis: %s", type(error).__name__)
+                await asyncio.sleep(rest)
+                rest = min(rest * 2, 10.0)
+
+
+hub = Hub()
+
+
+def _put(queue: "asyncio.Queue[str]", frame: str) -> None:
+    try:
+        queue.put_nowait(frame)
+    except asyncio.QueueFull:
+        # Whoever does not keep up is told once to ask for everything, in place of what waited.
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(_frame(MISSED, {}))
+
+
+def _frame(event: str, data: dict[str, Any]) -> str:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
+
+
+class Streams:
+    """Serves the streams before Django sees a request: hundreds of them wait without a thread or a connection each."""
+
+    def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == PATH:
+            await self._serve(scope, receive, send)
+        else:
+            await self.application(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        topics = _topics_of(scope)
+        if scope["method"] != "GET" or topics is None:
+            await _refuse(send, 405 if scope["method"] != "GET" else 403)
+            return
+        if hub.n_watchers >= WATCHERS_MAX:
+            await _refuse(send, 503)
+            return
+        queue = hub.join(topics)
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await _send_text(send, "retry: 2000\n\n" + _frame(MISSED, {}))
+            await self._pass_on(queue, leaving, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            pass  # the browser went
+        finally:
+            leaving.cancel()
+            hub.leave(topics, queue)
+
+    async def _pass_on(self, queue: "asyncio.Queue[str]", leaving: "asyncio.Future[None]", send: Send) -> None:
+        until = time.monotonic() + STREAM_SECONDS
+        while not leaving.done() and (left := until - time.monotonic()) > 0:
+            waiting = asyncio.ensure_future(queue.get())
+            either: set[asyncio.Future[Any]] = {waiting, leaving}
+            done, _ = await asyncio.wait(either, timeout=min(PING_SECONDS, left), return_when=asyncio.FIRST_COMPLETED)
+            if waiting in done:
+                frames = [waiting.result()]
+                while not queue.empty():
+                    frames.append(queue.get_nowait())
+                await _send_text(send, "".join(frames))
+            else:
+                waiting.cancel()
+                await _send_text(send, ": still here\n\n")
+
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def _topics_of(scope: Scope) -> list[str] | None:
+    given = parse_qs(scope["query_string"].decode("latin-1")).get("to", [""])[0]
+    try:
+        topics: list[str] = signing.TimestampSigner(salt=_SALT).unsign_object(given, max_age=LINK_SECONDS)
+    except signing.BadSignature:
+        return None
+    return topics
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_text(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,164 @@
+"""Live streams: only with a fresh signed link, only their own topics, slow watchers told to ask, everything given back."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+import time_machine
+from django.conf import settings
+
+from callcenter_site import streams
+from callcenter_site.streams import Hub, Streams, publish, stream_link
+
+
+async def no_application(scope, receive, send):
+    raise AssertionError("the stream is answered before Django")
+
+
+class Watcher:
+    """A browser on a stream."""
+
+    def __init__(self, link: str, method: str = "GET") -> None:
+        path, _, query = link.partition("?")
+        self.scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
+        self.sent: asyncio.Queue = asyncio.Queue()
+        self.incoming: asyncio.Queue = asyncio.Queue()
+
+    async def __aenter__(self):
+        self.task = asyncio.ensure_future(Streams(no_application)(self.scope, self.incoming.get, self.sent.put))
+        self.status = (await self.sent.get())["status"]
+        return self
+
+    async def __aexit__(self, *error):
+        await self.incoming.put({"type": "http.disconnect"})
+        await asyncio.wait_for(self.task, 5)
+
+    async def next(self):
+        return (await asyncio.wait_for(self.sent.get(), 5))["body"].decode()
+
+
+@pytest.fixture(autouse=True)
+def own_hub(monkeypatch):
+    monkeypatch.setattr(streams, "hub", Hub())
+
+
+def run(coroutine):
+    asyncio.run(asyncio.wait_for(coroutine, 20))
+
+
+async def heard_by(watcher):
+    """What the watcher hears next of a change, past the welcome and pings."""
+    while True:
+        text = await watcher.next()
+        if "event: changed" in text:
+            return json.loads(text.partition("data: ")[2].partition("\n")[0])
+
+
+def test_a_watcher_hears_of_its_own_topics_and_no_others():
+    async def scene():
+        async with Watcher(stream_link(["desk:1"])) as first, Watcher(stream_link(["desk:2", "account:9"])) as second:
+            assert "event: missed" in await first.next()
+            await second.next()
+            for _ in range(20):  # with Redis the subscription comes a moment after the watcher
+                publish(["desk:2"], call=7)
+                try:
+                    assert await asyncio.wait_for(asyncio.shield(heard_by(second)), 0.5) == {"call": 7}
+                    break
+                except TimeoutError:
+                    continue
+            publish(["desk:1"], call=8)
+            assert await heard_by(first) == {"call": 8}
+
+    run(scene())
+
+
+def test_a_message_from_another_thread_arrives():
+    async def scene():
+        async with Watcher(stream_link(["account:3"])) as watcher:
+            await watcher.next()
+            await asyncio.sleep(0.3 if settings.REDIS_URL else 0)
+            thread = threading.Thread(target=publish, args=(["account:3"],), kwargs={"call": 1})
+            thread.start()
+            assert await heard_by(watcher) == {"call": 1}
+            thread.join()
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    "link", ["/streams/", "/streams/?to=", "/streams/?to=nonsense", stream_link(["desk:1"])[:-1] + "x"], ids=range(4)
+)
+def test_without_a_good_link_nothing_is_heard(link):
+    async def scene():
+        watcher = Watcher(link)
+        watcher.incoming.put_nowait({"type": "http.request"})
+        async with watcher:
+            assert watcher.status == 403
+
+    run(scene())
+
+
+def test_a_link_opens_for_a_minute():
+    with time_machine.travel("2026-03-04T03:00:00Z", tick=False):
+        link = stream_link(["desk:1"])
+    with time_machine.travel("2026-03-04T03:01:01Z", tick=True):
+        run(refused(link, 403))
+
+
+async def refused(link, status, method="GET"):
+    async with Watcher(link, method) as watcher:
+        assert watcher.status == status
+
+
+def test_only_get_is_answered():
+    run(refused(stream_link(["desk:1"]), 405, "POST"))
+
+
+def test_a_full_process_refuses_more(monkeypatch):
+    monkeypatch.setattr(streams, "WATCHERS_MAX", 0)
+    run(refused(stream_link(["desk:1"]), 503))
+
+
+def test_who_does_not_keep_up_is_told_to_ask_for_everything():
+    async def scene():
+        queue = streams.hub.join(["desk:1"])
+        for number in range(streams.QUEUE_LENGTH + 1):
+            streams.hub._hand_out(json.dumps({"topic": "desk:1", "call": number}))
+        frames = [queue.get_nowait() for _ in range(queue.qsize())]
+        assert [frame.splitlines()[0] for frame in frames] == ["event: missed"]
+
+    run(scene())
+
+
+def test_a_stream_ends_so_that_rights_are_asked_again(monkeypatch):
+    monkeypatch.setattr(streams, "STREAM_SECONDS", 0.2)
+
+    async def scene():
+        watcher = Watcher(stream_link(["desk:1"]))
+        async with watcher:
+            await asyncio.wait_for(watcher.task, 5)
+
+    run(scene())
+
+
+def test_watchers_that_leave_are_forgotten():
+    async def scene():
+        for _ in range(3):
+            async with Watcher(stream_link(["desk:1", "account:1"])) as watcher:
+                await watcher.next()
+        assert (streams.hub.n_watchers, dict(streams.hub._watchers)) == (0, {})
+
+    run(scene())
+
+
+def test_nobody_watching_is_no_error():
+    publish(["desk:1"], call=1)
+
+
+def test_a_redis_that_is_gone_is_ignored(settings, monkeypatch):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(streams, "_client", None)
+    monkeypatch.setattr(streams, "_say_again_at", 0.0)
+    publish(["desk:1"], call=1)
+    assert streams._say_again_at > 0

@@ -1,0 +1,139 @@
+"""The door: how failures are counted, who can be kept out by whom, and for how long."""
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+import pytest
+import time_machine
+from axes.models import AccessAttempt
+from django.test import Client
+from django.urls import reverse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from agents.models import Agent
+from configuration.models import Role
+from tests.factories import PASSWORD, AgentFactory
+
+pytestmark = pytest.mark.django_db
+
+NOON = dt.datetime(2026, 3, 4, 4, 0, tzinfo=dt.UTC)
+SIGN_IN = "/admin/login/"
+
+
+@pytest.fixture(autouse=True)
+def clock():
+    with time_machine.travel(NOON, tick=False) as clock:
+        yield clock
+
+
+@pytest.fixture
+def agent(account) -> Agent:
+    return AgentFactory(account=account, email="wang@example.com")
+
+
+def attempt(agent: Agent, password: str = "wrong", address: str = "203.0.113.7", **headers: str) -> Any:
+    return Client().post(SIGN_IN, {"username": agent.email, "password": password}, REMOTE_ADDR=address, **headers)
+
+
+def test_the_pause_is_fifteen_minutes_from_the_last_failure_that_counted(agent, clock):
+    for _n in range(8):
+        answer = attempt(agent)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "900")
+    clock.shift(600)
+    answer = attempt(agent)
+    assert answer.headers["Retry-After"] == "300", "trying on does not make it longer"
+    assert "Try again in 5 minutes" in answer.content.decode()
+    clock.shift(299)
+    assert attempt(agent, PASSWORD).status_code == 429
+    clock.shift(2)
+    assert attempt(agent, PASSWORD).status_code == 302
+
+
+def test_failures_elsewhere_keep_nobody_out(agent):
+    for _n in range(20):
+        attempt(agent, address="198.51.100.1")
+    assert attempt(agent, PASSWORD, address="198.51.100.1").status_code == 429
+    assert attempt(agent, PASSWORD).status_code == 302
+
+
+def test_failures_with_another_email_keep_nobody_out(agent, account):
+    other = AgentFactory(account=account)
+    for _n in range(20):
+        attempt(other)
+    assert attempt(agent, PASSWORD).status_code == 302
+
+
+def test_another_browser_is_no_way_round_the_pause(agent):
+    for n in range(8):
+        answer = attempt(agent, HTTP_USER_AGENT=f"Browser {n}")
+    assert answer.status_code == 429
+
+
+def test_another_way_to_write_the_email_is_no_way_round_the_pause(agent):
+    for _n in range(8):
+        attempt(agent)
+    spelt = Client().post(SIGN_IN, {"username": " WANG@Example.com", "password": PASSWORD}, REMOTE_ADDR="203.0.113.7")
+    assert spelt.status_code == 429
+
+
+@pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_CLIENT_IP", "HTTP_VIA"])
+def test_a_header_that_says_another_address_is_no_way_round_the_pause(agent, header):
+    for n in range(8):
+        answer = attempt(agent, **{header: f"198.51.100.{n}"})
+    assert answer.status_code == 429
+    assert {row.ip_address for row in AccessAttempt.objects.all()} == {"203.0.113.7"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "seen"),
+    [
+        ("203.0.113.7", "127.0.0.1", "203.0.113.7"),
+        ("127.0.0.1", "127.0.0.1", "192.0.2.9"),
+        ("10.0.0.2", "10.0.0.2", "192.0.2.9"),
+    ],
+)
+def test_the_server_believes_only_the_proxies_it_was_told_of(peer, trusted, seen):
+    """And of what a proxy appended, the last part: the one before it a visitor wrote."""
+    found = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.append(scope["client"][0])
+
+    scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", b"6.6.6.6, 192.0.2.9")], "scheme": "http"}
+    asyncio.run(ProxyHeadersMiddleware(app, trusted_hosts=trusted)(scope, None, None))
+    assert found == [seen]
+
+
+def test_the_table_of_attempts_holds_neither_email_nor_password(agent):
+    attempt(agent, "my secret password")
+    kept = str(list(AccessAttempt.objects.values()))
+    assert "wang" not in kept and "secret" not in kept
+
+
+def test_the_page_says_what_belongs_in_its_fields(client):
+    page = client.get(SIGN_IN).content.decode()
+    assert 'autocomplete="username"' in page and 'autocomplete="current-password"' in page
+    assert "autofocus" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "landing"),
+    [
+        (Role.Kind.ADMINISTRATOR, "admin:index"),
+        (Role.Kind.SUPERVISOR, "admin:index"),
+        (Role.Kind.INSPECTOR, "admin:index"),
+        (Role.Kind.AGENT, "agents:desk"),
+    ],
+)
+def test_everybody_lands_where_they_work(client, account, kind, landing):
+    person = AgentFactory(account=account, kind=kind)
+    answer = client.post(SIGN_IN, {"username": person.email, "password": PASSWORD})
+    assert answer.url == reverse(landing)
+    assert client.get(SIGN_IN).url == reverse(landing), "who is in already is not asked again"
+
+
+def test_the_pages_on_the_way_in_are_kept_by_nobody(client, agent):
+    client.post(SIGN_IN, {"username": agent.email, "password": PASSWORD})
+    for name in ("overview", "set-up", "change-password", "forgotten", "link-sent"):
+        assert "no-store" in client.get(reverse(f"sign_in:{name}")).headers["Cache-Control"], name

@@ -28,7 +28,9 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
 
     Who is in the group already gets the priority. Moving leaves alone the groups that `by` does not see.
     """
-    people = list(agents)
+    # Locked in one order for everybody: two who move the same people wait for each other.
+    locked = Agent.objects.filter(pk__in=[agent.pk for agent in agents]).order_by("pk").select_for_update()
+    people = list(locked.prefetch_related("role"))
     seen = set(SkillGroup.objects.visible_to(by).values_list("pk", flat=True))
     if skill_group.pk not in seen or any(agent.account_id != skill_group.account_id for agent in people):
         raise ValidationError(_("There is no such skill group."))

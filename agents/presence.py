@@ -22,8 +22,6 @@ from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
 from configuration.models import Account
 from configuration.scoping import Actor
 
-__all__ = ["CHOSEN_BY_AGENTS", "DESK", "StatusFact", "record_status_changes"]
-
 CHOSEN_BY_AGENTS = (Status.AVAILABLE, Status.BUSY, Status.BREAK, Status.OFFLINE)
 """What an agent picks; wrap-up comes from the calls."""
 DESK = "web"

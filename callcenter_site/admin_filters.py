@@ -101,6 +101,11 @@ class PeriodList(GrowingList):
     def period_choices(self) -> list[dict[str, Any]]:
         return [choice for spec in self.filter_specs if isinstance(spec, PeriodFilter) for choice in spec.choices(self)]
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether there may be rows that this selection hides."""
+        return bool(self.root_queryset.exists())
+
 
 class Named:
     """Labelled by its title alone; the theme would put "By" before it."""

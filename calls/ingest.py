@@ -23,7 +23,7 @@ from django.db import DataError, IntegrityError, OperationalError, ProgrammingEr
 from django.utils.translation import gettext_noop
 
 from agents.matching import find_agents, find_skill_groups
-from agents.presence import StatusFact, record_status_changes
+from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from calls import lifecycle, records

@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from agents.admin.panels import RESULT_COLOURS, advice_in_words
 from agents.models import DeviceCheck
+from agents.wording import to_the_second
 from callcenter_site.admin import GrowingAdmin
 from callcenter_site.admin_filters import PeriodFilter, PeriodList, RelatedFilter
 from callcenter_site.audit import Look
@@ -34,19 +35,19 @@ class CheckedPeriod(PeriodFilter):
 
 @admin.register(DeviceCheck)
 class DeviceCheckAdmin(GrowingAdmin):
-    list_display = ["checked_at", "agent", "show_result", "show_microphone", "show_speaker", "show_camera", "show_network"]
+    list_display = ["show_time", "agent", "show_result", "show_microphone", "show_speaker", "show_camera", "show_network"]
     list_filter = [CheckedPeriod, ("agent", RelatedFilter), ("result", ChoicesDropdownFilter)]
     list_before_template = "admin/periods.html"
     list_select_related = ["agent"]
     ordering = ["-checked_at", "-pk"]
-    sortable_by = ["checked_at"]
+    sortable_by = ["show_time"]
     fieldsets = [
-        (None, {"fields": ["agent", "checked_at", "show_result", "show_advice"]}),
+        (None, {"fields": ["agent", "show_time", "show_result", "show_advice"]}),
         (_("Sound and picture"), {"fields": ["show_microphone", "show_speaker", "show_camera"]}),
         (_("Browser"), {"fields": ["browser", "operating_system"]}),
         (_("Network"), {"fields": ["network_type", "round_trip_ms", "downlink_mbps", "address"]}),
     ]
-    readonly_fields = ["show_result", "show_advice", "show_microphone", "show_speaker", "show_camera"]
+    readonly_fields = ["show_time", "show_result", "show_advice", "show_microphone", "show_speaker", "show_camera"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return PeriodList
@@ -56,6 +57,10 @@ class DeviceCheckAdmin(GrowingAdmin):
 
     def row_shows(self, request: HttpRequest) -> Look:
         return Look.DEVICES
+
+    @display(description=_("checked"), ordering="checked_at")
+    def show_time(self, obj: DeviceCheck) -> str:
+        return to_the_second(obj.checked_at)
 
     @display(description=_("result"), label=RESULT_COLOURS)
     def show_result(self, obj: DeviceCheck) -> tuple[str, Any]:

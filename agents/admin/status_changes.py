@@ -11,7 +11,7 @@ from unfold.decorators import display
 
 from agents.admin.panels import STATUS_COLOURS
 from agents.models import StatusChange
-from agents.wording import terminal
+from agents.wording import terminal, to_the_second
 from callcenter_site.admin import GrowingAdmin
 from callcenter_site.admin_filters import PeriodFilter, PeriodList, RelatedFilter
 from callcenter_site.durations import clock
@@ -19,13 +19,13 @@ from callcenter_site.durations import clock
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(GrowingAdmin):
-    list_display = ["agent", "show_status", "reason", "source", "show_terminal", "started_at", "ended_at", "show_length"]
+    list_display = ["agent", "show_status", "reason", "source", "show_terminal", "show_start", "show_end", "show_length"]
     list_filter = [PeriodFilter, ("agent", RelatedFilter), ("status", ChoicesDropdownFilter), ("source", ChoicesDropdownFilter)]
     list_before_template = "admin/periods.html"
     list_select_related = ["agent"]
     ordering = ["-started_at", "-pk"]
-    sortable_by = ["started_at"]
-    fields = ["agent", "status", "reason", "source", "show_terminal", "started_at", "ended_at"]
+    sortable_by = ["show_start"]
+    fields = ["agent", "status", "reason", "source", "show_terminal", "show_start", "show_end"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return PeriodList
@@ -37,6 +37,14 @@ class StatusChangeAdmin(GrowingAdmin):
     @display(description=_("terminal"))
     def show_terminal(self, obj: StatusChange) -> str:
         return terminal(obj.terminal) or "–"
+
+    @display(description=_("from"), ordering="started_at")
+    def show_start(self, obj: StatusChange) -> str:
+        return to_the_second(obj.started_at)
+
+    @display(description=_("until"))
+    def show_end(self, obj: StatusChange) -> str:
+        return to_the_second(obj.ended_at) if obj.ended_at else "–"
 
     @display(description=_("length"))
     def show_length(self, obj: StatusChange) -> str:

@@ -14,6 +14,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
+from agents.getting_started import steps_for
 from agents.models import SkillGroup
 from analytics import live, reports
 from analytics.metrics import CATALOGUE, METRICS, Metric, Source
@@ -155,6 +156,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "all_figures": [(metric, shown(metric.unit, figures[metric.name])) for metric in CATALOGUE],
         "freshness": reports.freshness(account=user.account, at=at),
         "is_empty": _is_empty(user, figures),
+        "setup_steps": steps_for(user),
     }
     return render(request, "analytics/dashboard.html", context)
 

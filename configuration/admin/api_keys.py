@@ -70,8 +70,10 @@ class ApiKeyForm(AccountForm):
         if "lasts" in self.fields:
             days = [(str(n), ngettext("in %d day", "in %d days", n) % n) for n in DAYS_OFFERED]
             lasts: Any = self.fields["lasts"]
-            lasts.choices = [*days, ("never", _("never")), ("", _("at the time below"))]
-            lasts.initial = "" if self.data else str(DAYS_OFFERED[-1])
+            lasts.choices = [*days, ("never", _("never")), ("", _("at a time of your choice"))]
+            lasts.initial = str(DAYS_OFFERED[-1])
+            at: Any = self.fields["expires_at"]
+            at.label, at.widget.attrs["data-only-for"] = _("Expires at"), "lasts "
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -1,5 +1,6 @@
 """The pages of the blacklist: a list that may be long, and who is blocked by what."""
 
+import datetime as dt
 import re
 from typing import Any
 
@@ -87,11 +88,11 @@ class WrittenFilter(DropdownFilter):  # type: ignore[misc]
 class BlockedNumberAdmin(SheetAdmin, ListAdmin):
     sheet = BlacklistSheet
     form = BlockedNumberForm
-    list_display = ["show_number", "direction", "reason", "show_state", "blocked_until", "created_at"]
+    list_display = ["show_number", "direction", "reason", "show_state", "show_until", "show_created"]
     list_filter = [("direction", ChoicesDropdownFilter), WrittenFilter, StateFilter]
     search_fields = ["number"]
     search_help_text = _("Number in any written form, beginning of a number, or reason")
-    sortable_by = ["created_at"]
+    sortable_by = ["show_created"]
     ordering = ["-created_at", "-pk"]
     list_before_template = "admin/configuration/blockednumber/check.html"
     empty_icon = "block"
@@ -102,7 +103,7 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
     list_max_show_all = 0
     show_facets = admin.ShowFacets.NEVER
     get_changelist = GrowingAdmin.get_changelist
-    get_paginator = GrowingAdmin.get_paginator
+    get_paginator: Any = GrowingAdmin.get_paginator
     fieldsets = [(None, {"fields": ["number", "confirm", "direction", "reason", "blocked_until"]})]
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
@@ -147,9 +148,21 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
     def show_number(self, obj: BlockedNumber) -> str:
         return obj.written
 
+    @display(description=_("until"))
+    def show_until(self, obj: BlockedNumber) -> str:
+        return _written(obj.blocked_until) if obj.blocked_until else "–"
+
+    @display(description=_("created"), ordering="created_at")
+    def show_created(self, obj: BlockedNumber) -> str:
+        return _written(obj.created_at)
+
     @display(description=_("state"), label={"blocking": "danger", "expired": "default"})
     def show_state(self, obj: BlockedNumber) -> tuple[str, Any]:
         return ("expired", _("Expired")) if obj.is_expired(at=timezone.now()) else ("blocking", _("In force"))
+
+
+def _written(moment: dt.datetime) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M")
 
 
 def _looked_for(account: Account, term: str) -> Q:

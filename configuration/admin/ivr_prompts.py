@@ -1,5 +1,6 @@
 """The pages of IVR prompts: text, engine text or a sound file with a player."""
 
+import io
 import unicodedata
 from functools import partial
 from typing import Any
@@ -160,7 +161,7 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
         if obj.kind != IvrPrompt.Kind.AUDIO:
             transaction.on_commit(partial(drop_audio, obj))
         elif audio:
-            transaction.on_commit(partial(self._store, request, obj, audio))
+            transaction.on_commit(partial(self._store, request, obj, io.BytesIO(audio.read())))
 
     def _store(self, request: HttpRequest, prompt: IvrPrompt, audio: Any) -> None:
         try:

@@ -62,7 +62,7 @@ class KeywordAdmin(SheetAdmin, ListAdmin):
     empty_text = _("Phrases looked for in what callers say and agents write, such as refund, 投诉 or the name of a competitor.")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "match_mode":
             field.help_text = _("Letter case and width never count. Chinese and Japanese phrases are found anywhere in any case.")
         return field

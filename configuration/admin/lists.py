@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -68,7 +68,7 @@ class ListAdmin(PortalAdmin):
         for obj in objs:
             n += 1
             notes = []
-            for relation in obj._meta.related_objects:
+            for relation in _pointing_at(type(obj)):
                 n_pointing = relation.related_model._base_manager.filter(**{relation.field.name: obj}).count()
                 if not n_pointing:
                     continue
@@ -184,7 +184,7 @@ class Suggesting(UnfoldAdminTextInputWidget):  # type: ignore[misc]
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         list_id = f"{name}-suggestions"
         field = super().render(name, value, {**(attrs or {}), "list": list_id, "autocomplete": "off"}, renderer)
-        options = SafeString("").join(format_html('<option value="{}">', one) for one in self.suggestions)
+        options = format_html_join("", '<option value="{}">', ((one,) for one in self.suggestions))
         return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
 
 
@@ -197,6 +197,11 @@ def posted(request: HttpRequest) -> Any:
     if request.method != "POST":
         raise Http404
     return request.POST
+
+
+def _pointing_at(model: Any) -> list[Any]:
+    """Relations of other models to this one, those without a name included."""
+    return [one for one in model._meta.get_fields(include_hidden=True) if one.auto_created and one.one_to_many]
 
 
 def _has_field(model: Any, name: str) -> bool:

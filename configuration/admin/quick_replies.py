@@ -90,7 +90,6 @@ class RepliesOfGroup(PortalInline):
     ordering_field = "order"
     hide_ordering_field = True
     hide_title = True
-    tab = False
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
@@ -101,6 +100,8 @@ class RepliesOfGroup(PortalInline):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "order":
             field.required = False
+        if db_field.name == "text":
+            field.widget.attrs["rows"] = 2
         return field
 
 

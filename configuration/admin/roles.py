@@ -184,7 +184,7 @@ class RoleAdmin(ListAdmin):
         )
 
     def has_copy_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_add_permission(request)
+        return bool(self.has_add_permission(request))
 
     @display(description=_("name"), ordering="name")
     def show_name(self, obj: Role) -> str:

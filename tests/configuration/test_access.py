@@ -76,7 +76,8 @@ class TestRolePage:
         ticked = [key_of("Add agents"), key_of("See roles")]
         assert client.post(reverse("admin:configuration_role_add"), role_form(*ticked)).status_code == 302
         role = Role.objects.get(account=boss.account, name="Team lead")
-        assert set(role.permissions) == {"agents.view_agent", "agents.add_agent", "configuration.view_role"}
+        phones = {f"agents.{action}_agentphone" for action in ("view", "add", "change", "delete")}
+        assert set(role.permissions) == {"agents.view_agent", "agents.add_agent", "configuration.view_role"} | phones
         assert role.kind == Role.Kind.CUSTOM
 
     def test_what_one_does_not_hold_cannot_be_given(self, client, account):

@@ -1,0 +1,124 @@
+"""The pages of the blacklist."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from configuration.models import BlockedNumber
+from tests.configuration.admin.conftest import errors_on, page
+from tests.factories import AccountFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def form(number: str, **fields) -> dict[str, str]:
+    return {"number": number, "direction": "inbound", "reason": "", "blocked_until_0": "", "blocked_until_1": "", **fields}
+
+
+def shown(response) -> set[str]:
+    return {row.written for row in response.context["cl"].result_list}
+
+
+@pytest.fixture
+def rows(account) -> None:
+    for number, is_prefix, reason in [
+        ("+8613800138000", False, "Threatened an agent"),
+        ("+86138", True, "Region"),
+        ("+86139", True, ""),
+        ("+8613800138001", False, ""),
+        ("10086", False, ""),
+    ]:
+        BlockedNumber.objects.create(account=account, number=number, is_prefix=is_prefix, reason=reason)
+    BlockedNumber.objects.create(account=AccountFactory(), number="+8613800138000", reason="Threatened")
+
+
+def test_a_prefix_that_takes_in_a_country_asks_first_and_is_then_taken(client, account):
+    answer = client.post(page(BlockedNumber, "add"), form("+86*"))
+    assert "Confirm it if you mean it" in errors_on(answer)["number"][0]
+    assert 'type="checkbox" name="confirm"' in answer.content.decode()
+    assert client.post(page(BlockedNumber, "add"), form("+86*", confirm="on")).status_code == 302
+    assert BlockedNumber.objects.get().written == "+86*"
+
+
+def test_nothing_is_asked_where_nothing_is_broad(client):
+    assert 'type="checkbox" name="confirm"' not in client.get(page(BlockedNumber, "add")).content.decode()
+    assert client.post(page(BlockedNumber, "add"), form("138*")).status_code == 302
+
+
+def test_a_prefix_is_shown_with_its_star_and_stays_one(client, account):
+    row = BlockedNumber.objects.create(account=account, number="+86138", is_prefix=True)
+    address = page(BlockedNumber, "change", row.pk)
+    assert 'value="+86138*"' in client.get(address).content.decode()
+    client.post(address, form("+86138*", reason="Region"))
+    row.refresh_from_db()
+    assert (row.number, row.is_prefix, row.reason) == ("+86138", True, "Region")
+
+
+def test_taking_the_star_away_makes_a_number(client, account):
+    row = BlockedNumber.objects.create(account=account, number="+8613800138000", is_prefix=True)
+    client.post(page(BlockedNumber, "change", row.pk), form("+8613800138000"))
+    row.refresh_from_db()
+    assert (row.number, row.is_prefix) == ("+8613800138000", False)
+
+
+def test_a_number_that_is_there_in_another_form_is_said_on_its_field(client, rows):
+    answer = client.post(page(BlockedNumber, "add"), form("138 0013 8000"))
+    assert errors_on(answer) == {"number": ["This is in use already."]}
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("138 0013 8000", {"+8613800138000", "+86138*"}),
+        ("0086-13800138000", {"+8613800138000", "+86138*"}),
+        ("＋８６１３８００１３８０００", {"+8613800138000", "+86138*"}),
+        ("138", {"+8613800138000", "+8613800138001", "+86138*"}),
+        ("138*", {"+8613800138000", "+8613800138001", "+86138*"}),
+        ("13800138", {"+8613800138000", "+8613800138001", "+86138*"}),
+        ("10086", {"10086"}),
+        ("threat", {"+8613800138000"}),
+        ("nobody", set()),
+    ],
+)
+def test_a_search_finds_the_number_what_takes_it_in_and_what_begins_so(client, rows, term, found):
+    assert shown(client.get(page(BlockedNumber, "changelist"), {"q": term})) >= found
+    if term not in ("10086",):
+        assert shown(client.get(page(BlockedNumber, "changelist"), {"q": term})) == found
+
+
+def check(client, number: str, direction: str = "inbound"):
+    return client.post(page(BlockedNumber, "check"), {"number": number, "direction": direction})
+
+
+def test_the_box_says_who_blocks_a_number_and_why(client, rows):
+    text = check(client, "138-0013-8000").content.decode()
+    assert "is blocked" in text
+    assert "Threatened an agent" in text
+    assert text.index("+8613800138000</a>") < text.index("+86138*")
+    assert "is not blocked" in check(client, "13700137000").content.decode()
+    assert "not a phone number" in check(client, "<b>x").content.decode()
+    assert "is not blocked" in check(client, "138-0013-8000", "outbound").content.decode()
+
+
+def test_the_box_keeps_nothing_in_the_address_or_the_cache(client, rows):
+    assert check(client, "13800138000").headers["Cache-Control"].startswith("no-store")
+    assert client.get(page(BlockedNumber, "check") + "?number=13800138000").status_code == 404
+
+
+def test_an_expired_row_is_shown_as_expired_and_blocks_nobody(client, account):
+    row = BlockedNumber.objects.create(account=account, number="+8613800138000")
+    BlockedNumber.objects.filter(pk=row.pk).update(blocked_until=timezone.now() - dt.timedelta(days=1))
+    assert "Expired" in client.get(page(BlockedNumber, "changelist")).content.decode()
+    text = check(client, "13800138000").content.decode()
+    assert "is not blocked" in text
+    assert "expired" in text
+    assert shown(client.get(page(BlockedNumber, "changelist"), {"state": "expired"})) == {"+8613800138000"}
+    assert shown(client.get(page(BlockedNumber, "changelist"), {"state": "blocking"})) == set()
+
+
+def test_a_long_list_is_not_counted_whole(client, account, django_assert_max_num_queries):
+    BlockedNumber.objects.bulk_create(BlockedNumber(account=account, number=f"+8613{number:09d}") for number in range(3_000))
+    with django_assert_max_num_queries(8):
+        text = client.get(page(BlockedNumber, "changelist")).content.decode()
+    assert "1,000+" in text

@@ -1,0 +1,231 @@
+"""Prompts with a sound file: what is taken, where it lies, who hears it, and that it goes with its prompt."""
+
+import datetime as dt
+import io
+import math
+import struct
+import wave
+
+import pytest
+import time_machine
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+from django.utils import timezone
+
+from callcenter_site import stored_audio
+from configuration import prompts
+from configuration.models import IvrPrompt, Role
+from tests.configuration.admin.conftest import client_of, errors_on, page
+from tests.factories import AccountFactory, AgentFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def wav(seconds: float = 0.5) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"".join(struct.pack("<h", int(9000 * math.sin(n / 4))) for n in range(int(8000 * seconds))))
+    return file.getvalue()
+
+
+MP3 = b"\xff\xfb\x90\x44" + bytes(413)
+ID3 = b"ID3\x04\x00\x00\x00\x00\x02\x01" + bytes(500)
+OGG = b"OggS\x00\x02" + bytes(22) + b"\x01\x1eOpusHead" + bytes(100)
+
+
+def form(content: bytes | None, name: str = "hello.wav", **fields):
+    data = {"code": "welcome", "kind": "audio", "text": "", "language": "", "is_active": "on", **fields}
+    return data | ({"audio": SimpleUploadedFile(name, content)} if content is not None else {})
+
+
+@pytest.fixture
+def save(client, django_capture_on_commit_callbacks):
+    def save(data, prompt: IvrPrompt | None = None):
+        address = page(IvrPrompt, "change", prompt.pk) if prompt else page(IvrPrompt, "add")
+        with django_capture_on_commit_callbacks(execute=True):
+            return client.post(address, data)
+
+    return save
+
+
+@pytest.fixture
+def prompt(save) -> IvrPrompt:
+    assert save(form(wav())).status_code == 302
+    return IvrPrompt.objects.get()
+
+
+class StoreWith:
+    """The store, with another way to save."""
+
+    def __init__(self, save) -> None:
+        self.save = save
+
+    def __getattr__(self, name: str):
+        return getattr(default_storage, name)
+
+
+def files() -> set[str]:
+    found: set[str] = set()
+
+    def walk(folder: str) -> None:
+        folders, names = default_storage.listdir(folder)
+        found.update(f"{folder}/{name}" for name in names)
+        for one in folders:
+            walk(f"{folder}/{one}")
+
+    if default_storage.exists("ivr-prompts"):
+        walk("ivr-prompts")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "ending"),
+    [(wav(), "audio/wav", "wav"), (MP3, "audio/mpeg", "mp3"), (ID3, "audio/mpeg", "mp3"), (OGG, "audio/ogg", "ogg")],
+)
+def test_a_sound_file_is_told_by_its_content_and_lies_under_a_name_of_ours(save, content, kind, ending):
+    assert save(form(content, name="../../Anna's greeting.exe")).status_code == 302
+    prompt = IvrPrompt.objects.get()
+    assert (prompt.audio_type, prompt.audio_bytes) == (kind, len(content))
+    assert prompt.audio_key.startswith("ivr-prompts/")
+    assert prompt.audio_key.endswith(f".{ending}")
+    assert "Anna" not in prompt.audio_key
+    assert default_storage.open(prompt.audio_key).read() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html><script>alert(1)</script>",
+        b"RIFF\x00\x00\x00\x00AVI " + bytes(100),
+        b"OggS" + bytes(200) + b"theora",
+        b"\xff\xd8\xff\xe0" + bytes(100),
+        b"MZ" + bytes(500),
+        wav()[:30],
+    ],
+)
+def test_what_is_no_sound_is_refused_whatever_it_is_called(save, content):
+    assert "not a WAV, MP3 or OGG" in errors_on(save(form(content)))["audio"][0]
+    assert not IvrPrompt.objects.exists()
+
+
+def test_a_file_that_is_too_large_says_how_large_it_is(save, monkeypatch):
+    monkeypatch.setattr(prompts, "MAX_BYTES", 2048)
+    assert list(errors_on(save(form(wav())))) == ["audio"]
+    assert files() == set()
+
+
+def test_an_audio_prompt_needs_a_file_and_a_text_prompt_its_text(save):
+    assert list(errors_on(save(form(None)))) == ["audio"]
+    assert list(errors_on(save(form(None, kind="tts")))) == ["text"]
+    assert save(form(None, kind="tts", text="Welcome")).status_code == 302
+
+
+def test_a_new_file_takes_the_place_of_the_old_one(save, prompt):
+    before = prompt.audio_key
+    save(form(MP3), prompt)
+    prompt.refresh_from_db()
+    assert prompt.audio_type == "audio/mpeg"
+    assert files() == {prompt.audio_key} != {before}
+
+
+def test_saving_without_a_file_keeps_the_one_there_is(save, prompt):
+    save(form(None, language="zh_cn"), prompt)
+    before = prompt.audio_key
+    prompt.refresh_from_db()
+    assert (prompt.audio_key, prompt.language) == (before, "zh-CN")
+    assert files() == {before}
+
+
+def test_a_prompt_that_becomes_text_gives_up_its_file(save, prompt):
+    save(form(None, kind="tts", text="Welcome"), prompt)
+    prompt.refresh_from_db()
+    assert (prompt.audio_key, prompt.audio_bytes) == ("", 0)
+    assert files() == set()
+
+
+def test_a_deleted_prompt_takes_its_file_along(client, prompt):
+    client.post(page(IvrPrompt, "delete", prompt.pk), {"post": "yes"})
+    assert not IvrPrompt.objects.exists()
+    assert files() == set()
+
+
+def test_prompts_deleted_together_take_their_files_along(client, prompt):
+    data = {"action": "delete_selected", "_selected_action": [prompt.pk], "post": "yes"}
+    client.post(page(IvrPrompt, "changelist"), data)
+    assert not IvrPrompt.objects.exists()
+    assert files() == set()
+
+
+def test_a_store_that_fails_leaves_a_row_that_says_so_and_can_be_mended(client, save, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no space")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(prompts, "default_storage", StoreWith(fail))
+        save(form(wav()))
+    prompt = IvrPrompt.objects.get()
+    assert (prompt.audio_bytes, bool(prompt.audio_key)) == (0, True)
+    assert "did not arrive" in client.get(page(IvrPrompt, "change", prompt.pk)).content.decode()
+    assert client.get(page(IvrPrompt, "listen", prompt.pk)).status_code == 404
+    save(form(wav()), prompt)
+    prompt.refresh_from_db()
+    assert prompt.audio_bytes == len(wav())
+    assert files() == {prompt.audio_key}
+
+
+def test_a_prompt_deleted_while_its_file_is_stored_leaves_no_file(prompt, monkeypatch):
+    def save_late(key, content):
+        saved = default_storage.save(key, content)
+        IvrPrompt.objects.all().delete()
+        return saved
+
+    before = prompt.audio_key
+    monkeypatch.setattr(prompts, "default_storage", StoreWith(save_late))
+    with pytest.raises(Exception, match="changed or deleted"):
+        prompts.store_audio(prompt=prompt, content=io.BytesIO(MP3))
+    assert files() <= {before}  # the file of the row that somebody deleted past the page
+
+
+def heard(client, prompt) -> tuple[int, bytes]:
+    answer = client.get(page(IvrPrompt, "listen", prompt.pk), follow=True)
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return answer.status_code, content
+
+
+@pytest.mark.skipif(not hasattr(default_storage, "path"), reason="a store of its own answers for itself")
+class TestListening:
+    def test_who_may_see_prompts_hears_them(self, account, client, prompt):
+        assert heard(client, prompt) == (200, wav())
+        inspector = client_of(AgentFactory(account=account, kind=Role.Kind.INSPECTOR))
+        assert heard(inspector, prompt) == (200, wav())
+
+    def test_it_is_sent_as_a_file_of_its_type_and_nothing_else(self, client, prompt):
+        answer = client.get(page(IvrPrompt, "listen", prompt.pk), follow=True)
+        assert answer["Content-Type"] == "audio/wav"
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Disposition"].startswith("attachment")
+        assert "no-store" in answer["Cache-Control"]
+
+    def test_a_part_is_sent_when_a_part_is_asked_for(self, client, prompt):
+        link = client.get(page(IvrPrompt, "listen", prompt.pk))["Location"]
+        answer = client.get(link, headers={"Range": "bytes=4-7"})
+        assert (answer.status_code, b"".join(answer.streaming_content)) == (206, wav()[4:8])
+        assert client.get(link, headers={"Range": "bytes=99999999-"}).status_code == 416
+
+    def test_the_link_is_for_one_person_and_a_minute(self, account, client, prompt):
+        link = client.get(page(IvrPrompt, "listen", prompt.pk))["Location"]
+        colleague = client_of(AgentFactory(account=account, kind=Role.Kind.SUPERVISOR))
+        assert colleague.get(link).status_code == 403
+        with time_machine.travel(timezone.now() + dt.timedelta(seconds=stored_audio.LINK_SECONDS + 1)):
+            assert client.get(link).status_code == 403
+
+    def test_another_account_finds_nothing(self, client, prompt):
+        stranger = client_of(AgentFactory(account=AccountFactory(), kind=Role.Kind.ADMINISTRATOR))
+        missing = reverse("admin:configuration_ivrprompt_listen", args=[987654])
+        assert stranger.get(page(IvrPrompt, "listen", prompt.pk)).status_code == stranger.get(missing).status_code == 404
+        link = client.get(page(IvrPrompt, "listen", prompt.pk))["Location"]
+        assert stranger.get(link).status_code in (403, 404)

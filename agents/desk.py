@@ -93,8 +93,6 @@ def _note(now: StatusChange | None, agent: Agent, at: dt.datetime) -> str:
         return _("Set by a supervisor.")
     if now.source == Source.API or (now.source == Source.EVENT and now.status != Status.WRAP_UP):
         return _("Set by the telephone system.")
-    if now.source == Source.PORTAL and now.status == Status.AVAILABLE:
-        return _("The wrap-up ended by itself.")
     return ""
 
 

@@ -39,8 +39,8 @@
       if (!before) return;
       const changed = ["status", "reason", "since"].some(name => before[name] !== next[name]);
       if (changed || Boolean(before.forced) !== Boolean(next.forced)) {
-        write("said", next.forced ? `${next.forced.title}. ${next.forced.whom}`
-          : next.silent ? `${next.silent.title}. ${next.silent.text}`
+        // What has a notice of its own is read out from there.
+        write("said", next.forced || next.silent ? ""
           : fill(words.now, { status: [next.label, next.reason].filter(Boolean).join(", ") }) + (next.note ? ` ${next.note}` : ""));
         if (!isOwn) complain("");
         loadRecords();
@@ -82,7 +82,7 @@
       tick();
     };
 
-    let saidWrapUp = "";
+    let saidWrapUp = "", overSince = 0;
     const tick = () => {
       write("timer", clock(serverNow() - state.since));
       if (state.status !== "wrap_up") return;
@@ -93,7 +93,10 @@
         bar.parentElement.hidden = left === null;
         bar.style.transform = `scaleX(${left === null ? 0 : Math.min(1, Math.max(0, left / Math.max(1, state.wrap_up_until - state.since)))})`;
       });
-      if (left !== null && left < 0 && left > -1500) worker.postMessage({ kind: "now" });
+      if (left !== null && left < 0 && overSince !== state.wrap_up_until) {
+        overSince = state.wrap_up_until;
+        again(false);
+      }
     };
 
     // --- What is wrong -----------------------------------------------------------------------------------------------
@@ -261,7 +264,8 @@
 
     take(first);
     loadRecords();
-    setInterval(() => { tick(); countDown(); }, 1_000);
+    setInterval(tick, 200); // often, so that no second is left out
+    setInterval(countDown, 1_000);
   };
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", ready) : ready();
 })();

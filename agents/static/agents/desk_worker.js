@@ -2,7 +2,7 @@
 // the timers of pages nobody looks at, and a heartbeat that comes late takes an agent off the line.
 // Of several tabs one does it for all, for as long as it holds a lock; a page that holds one is not frozen either.
 const BEAT = 10_000, LOOK = 3_000, PATIENCE = 8_000, SLOWEST = 15_000;
-let urls = null, agent = "", token = "", failures = 0, timer = null, lastBeat = -BEAT, isAsking = false, release = null;
+let urls = null, agent = "", token = "", failures = 0, timer = null, lastBeat = -BEAT, isAsking = false, isRefused = false, release = null;
 
 const say = (kind, more = {}) => postMessage({ kind, ...more });
 
@@ -18,7 +18,8 @@ async function look() {
   if (isAsking) return;
   isAsking = true;
   clearTimeout(timer);
-  const isBeat = performance.now() - lastBeat >= BEAT - LOOK / 2;
+  const isBeat = !isRefused && performance.now() - lastBeat >= BEAT - LOOK / 2;
+  isRefused = false;
   let pause = LOOK;
   try {
     const answer = await ask(isBeat);
@@ -38,8 +39,9 @@ async function look() {
       say("no-desk");
       pause = SLOWEST;
     } else if (answer.status === 403) {
-      say("token"); // a new sign-in has changed it; the page knows the cookie
-      pause = 1_000;
+      say("token"); // a new sign-in has changed it, and the page knows the cookie; or nobody is signed in, as the next look tells
+      isRefused = true;
+      pause = 500;
     } else {
       throw new Error(answer.status);
     }

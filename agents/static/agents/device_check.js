@@ -232,10 +232,7 @@
     const enterSpeaker = async () => {
       help("speaker", "");
       put("speaker", "line", "");
-      show("speaker", "next", false);
-      show("speaker", "yes", true);
-      show("speaker", "no", true);
-      in_("speaker", "heard").disabled = true;
+      ["next", "heard"].forEach(name => show("speaker", name, false));
       const canChoose = "setSinkId" in (window.AudioContext?.prototype ?? {}) || "setSinkId" in HTMLMediaElement.prototype;
       const offer = () => canChoose && offerDevices("speaker", "audiooutput", in_("speaker", "devices").value || "default", () => {});
       leave = follow(offer);
@@ -245,28 +242,24 @@
       const its = run, button = event.currentTarget;
       button.disabled = true;
       help("speaker", "");
+      show("speaker", "heard", false);
       put("speaker", "line", words.playing);
       try {
         await playTone(in_("speaker", "devices").value);
-        if (its === run) { put("speaker", "line", ""); in_("speaker", "heard").disabled = false; in_("speaker", "yes").focus(); }
+        if (its === run) { put("speaker", "line", ""); show("speaker", "heard", true); in_("speaker", "yes").focus({ preventScroll: true }); }
       } catch (error) {
         if (its !== run) return;
         part = error.name === "NotFoundError" ? "missing" : "failed";
         put("speaker", "line", "");
         help("speaker", words[`speaker_${part}`]);
-        offerNextAfterSound();
+        show("speaker", "next", true);
       } finally { button.disabled = false; }
     });
-    const offerNextAfterSound = () => {
-      in_("speaker", "heard").disabled = false;
-      show("speaker", "yes", false);
-      show("speaker", "no", false);
-      show("speaker", "next", true);
-    };
     in_("speaker", "yes").addEventListener("click", () => { findings.speaker = "ok"; close("speaker", "ok"); });
     in_("speaker", "no").addEventListener("click", () => {
       part = "silent";
       help("speaker", words.speaker_silent);
+      show("speaker", "heard", false);
       show("speaker", "next", true);
       in_("speaker", "play").focus();
     });
@@ -334,8 +327,11 @@
       put("network", "line", words.measuring);
       const progress = share => { in_("network", "progress").style.transform = `scaleX(${share})`; };
       progress(0);
-      const type = [connection?.type, connection?.effectiveType].find(one => one && !["unknown", "other"].includes(one)) ?? "";
-      findings.network_type = connection?.effectiveType?.endsWith("2g") ? connection.effectiveType : type;
+      // The kind of network, where the browser tells; else what it behaves like, which says "4g" of any cable.
+      const kind = connection?.type && !["unknown", "other", "none"].includes(connection.type) ? connection.type : "";
+      const likeness = connection?.effectiveType ?? "";
+      findings.network_type = likeness.endsWith("2g") ? likeness : kind || likeness;
+      const type = kind || likeness.replace("4g", "");
       try {
         await fetchBytes(0);  // the first one may open the connection
         const times = [];

@@ -208,7 +208,7 @@ class AgentSheet(Sheet):
         super().__init__(actor=actor, chosen=chosen)
         self.roles: dict[str, Role] = {}
         for role in Role.objects.visible_to(actor).order_by("pk"):
-            for said in (role.name, *in_every_language(role.get_kind_display() if role.is_built_in else "").values()):
+            for said in (role.name, *in_every_language(Role.Kind(role.kind).label if role.is_built_in else "").values()):
                 if said:
                     self.roles.setdefault(folded(said), role)
         self.skill_groups = {group.name: group for group in SkillGroup.objects.visible_to(actor)}

@@ -12,6 +12,7 @@ import datetime as dt
 import json
 import logging
 import re
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -361,7 +362,7 @@ class Sheet:
             key = self._key_from(told)
             keys.append(key)
             first = seen.setdefault(key, row.number)
-            if first != row.number and all(key):
+            if first != row.number and key[0]:
                 row.fail(self.key_column, _now("The same as in row %d.") % first)
         there = self.find(keys)
         for row, told, key in zip(batch, values, keys, strict=True):
@@ -600,6 +601,9 @@ def work_on(run_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> 
                 _write(work)
         except _Passed:
             log.info("import %d passed on", run.pk)
+        except Exception as error:  # tried again once the lease is over; what a database complains of quotes values
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("import %d failed: %s in %s:%s", run.pk, type(error).__name__, where.filename, where.lineno)
     return True
 
 

@@ -120,7 +120,7 @@ class BlacklistSheet(Sheet):
         there = self._there({key[0] for _values, key in told})
         for row, (values, key) in zip(batch, told, strict=True):
             first = seen.setdefault(key, row.number)
-            if first != row.number and key != ("", False):
+            if first != row.number and key[0]:
                 row.fail(self.key_column, _now("The same as in row %d.") % first)
             known = there.get(key)
             until = values.get("blocked_until", known[3] if known else None)
@@ -164,10 +164,11 @@ class BlacklistSheet(Sheet):
         except ValidationError as error:
             said = {name for name, _message in row.errors}
             for name, errors in error.error_dict.items():
-                if any(one.code == "broad" for one in errors):
-                    row.fail(name, _now("This prefix takes in a whole country, or nearly. Add it by hand and confirm it."))
-                elif name not in said:
-                    row.fail(name, ValidationError(errors))
+                if name in said:
+                    continue
+                is_broad = any(one.code == "broad" for one in errors)
+                by_hand = _("This prefix takes in a whole country, or nearly. Add it by hand and confirm it.")
+                row.fail(name, by_hand if is_broad else ValidationError(errors))
 
     def _there(self, numbers: set[str]) -> dict[tuple[str, bool], tuple[Any, ...]]:
         rows = self.rows().filter(number__in=numbers)

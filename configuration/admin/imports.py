@@ -57,7 +57,7 @@ class UploadForm(forms.Form):
 
 
 if TYPE_CHECKING:
-    _Page = admin.ModelAdmin[Any]
+    _Page = Any
 else:
     _Page = object
 
@@ -112,7 +112,8 @@ class SheetAdmin(_Page):
             **self.admin_site.each_context(request),
             "title": _("Import: %(what)s") % {"what": self.sheet.title},
             "form": form,
-            "sheet": self.sheet,
+            "what": self.sheet.title,
+            "note": self.sheet.note,
             "columns": self.sheet.columns_for(request.user),
             "options": [(name, said, bool(request.POST.get(f"option-{name}"))) for name, said in self.sheet.options.items()],
             "templates": [(kind.upper(), reverse(self._url_name("template"), args=[kind])) for kind in KINDS],
@@ -241,6 +242,7 @@ class ImportRunAdmin(FactAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("Import: %(what)s") % {"what": what_of(run)},
+            "what": what_of(run),
             "opts": self.opts,
             "run": run,
             "percent": 100 * run.n_done // run.n_rows if run.n_rows else 0,

@@ -54,7 +54,7 @@ if (progress) {
         const percent = now.rows ? Math.floor((100 * now.done) / now.rows) : 0;
         bar.setAttribute("aria-valuenow", percent);
         bar.firstElementChild.style.width = `${percent}%`;
-        progress.querySelector("[data-import-done]").textContent = now.done;
+        progress.querySelector("[data-import-done]").textContent = now.done.toLocaleString(document.documentElement.lang);
       } else if (answer.status === 404 || answer.redirected) {
         window.location.reload();
         return;

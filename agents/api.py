@@ -394,6 +394,9 @@ class MembershipFilterSet(django_filters.FilterSet):
     partial_update={"examples": [OpenApiExample("Asked first", value={"priority": 1}, request_only=True)]},
 )
 class MembershipViewSet(Deletes, PortalViewSet):
+    """Only its priority changes, so there is nothing to replace."""
+
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
     queryset = SkillGroupMember.objects.all()
     serializer_class = MembershipSerializer
     filterset_class = MembershipFilterSet

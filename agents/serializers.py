@@ -25,19 +25,19 @@ from agents.models import (
     phone_index,
 )
 from agents.presence import CHOSEN_BY_AGENTS
-from callcenter_site.rest import AccountSerializer, StrictFields
+from callcenter_site.rest import AccountSerializer, ListedItem, StrictFields
 from configuration.access import holds
 from configuration.models import Role
 
 CHOSEN = [(one.value, one.label) for one in CHOSEN_BY_AGENTS]
 
 
-class PhoneSerializer(StrictFields):
+class PhoneSerializer(ListedItem):
     kind = serializers.ChoiceField(choices=AgentPhone.Kind.choices, default=AgentPhone.Kind.EXTENSION)
     number = serializers.CharField(max_length=60, help_text="Written in any form, answered as E.164 or as the extension.")
 
 
-class MembershipOfAgentSerializer(StrictFields):
+class MembershipOfAgentSerializer(ListedItem):
     skill_group = serializers.IntegerField(source="skill_group_id", help_text="Id of the skill group.")
     priority = serializers.IntegerField(default=3, min_value=1, max_value=5, help_text="1 is asked first, 5 last.")
 

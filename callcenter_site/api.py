@@ -62,7 +62,9 @@ urlpatterns = [
     path("blacklist/check/", BlacklistCheckView.as_view(), name="blacklist-check"),
     path("agent-statuses/", AgentStatusesViewSet.as_view({"get": "list"}), name="agent-statuses"),
     re_path(
-        r"^agents/(?P<pk>[0-9]+)/status/$", AgentStatusViewSet.as_view({"get": "retrieve", "put": "update"}), name="agent-status"
+        r"^agents/(?P<pk>[0-9]{1,19})/status/$",
+        AgentStatusViewSet.as_view({"get": "retrieve", "put": "update"}),
+        name="agent-status",
     ),
     path("", include(router.urls)),
 ]

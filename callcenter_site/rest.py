@@ -178,6 +178,18 @@ class StrictFields(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+class ListedItem(StrictFields):
+    """An item of a list in a body. It is given whole, also where PATCH leaves out other fields; the REST framework would
+    let parts of it be missing as well."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if self.parent is None:
+            return super().run_validation(data)
+        alone = type(self)(data=data, context=self.context)
+        alone.is_valid(raise_exception=True)
+        return alone.validated_data
+
+
 class AccountSerializer(StrictFields, serializers.ModelSerializer[Any]):
     """Lists its fields; the account is never among them. Checks shape; the model's own `clean` checks meaning."""
 
@@ -258,7 +270,7 @@ class AccountReadViewSet(viewsets.ReadOnlyModelViewSet[Any]):
     required_permissions: ClassVar[dict[str, str]] = {}
     pagination_class: type[BasePagination] = NewestFirst
     filter_backends = (DeclaredFilters,)
-    lookup_value_regex = "[0-9]+"
+    lookup_value_regex = "[0-9]{1,19}"
 
     def get_queryset(self) -> Any:
         rows: Any = super().get_queryset()

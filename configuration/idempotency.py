@@ -127,12 +127,15 @@ def _encoded(value: Any) -> Any:
     return JSONEncoder().default(value)
 
 
+def answers_to_forget(*, at: dt.datetime) -> Any:
+    return IdempotencyKey.objects.filter(created_at__lt=at - KEPT_FOR)
+
+
 def forget_answers(*, at: dt.datetime, limit: int = 1000) -> int:
     """Deletes what is older than a day; returns how many."""
     n_rows, cursor = 0, None
     while True:
-        rows = IdempotencyKey.objects.filter(created_at__lt=at - KEPT_FOR)
-        batch = delete_batch(rows, clock="created_at", after=cursor, limit=limit)
+        batch = delete_batch(answers_to_forget(at=at), clock="created_at", after=cursor, limit=limit)
         n_rows, cursor = n_rows + batch.n_rows, batch.cursor
         if cursor is None:
             return n_rows

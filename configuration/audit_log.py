@@ -27,8 +27,8 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from callcenter_site.audit import Look
 from callcenter_site.phone_numbers import mask_text
-from configuration.access import SEE_FULL_NUMBER
-from configuration.models import ApiKey, AuditEntry
+from configuration.access import RIGHTS, SEE_FULL_NUMBER, Right
+from configuration.models import ApiKey, AuditEntry, Role
 
 Action = AuditEntry.Action
 DEEDS = {
@@ -120,8 +120,8 @@ class _Reader:
         model = self.models[entry.content_type_id]
         deed = Look(entry.look).label if entry.look in Look.values else DEEDS.get(entry.action, gettext_lazy("looked at"))
         rows = [self.names.get((model, pk), Named(f"#{pk}")) for pk in ids_of(entry)[:MOST_ROWS]] if model else []
-        changes = [self._change(model, name, pair) for name, pair in (entry.changes or {}).items()]
-        return Line(self._who(entry), str(deed), self._row(entry, model), [one for one in changes if one is not None], rows)
+        changes = [one for name, pair in (entry.changes or {}).items() for one in self._changes(model, name, pair)]
+        return Line(self._who(entry), str(deed), self._row(entry, model), changes, rows)
 
     # --- Who ---
 
@@ -203,17 +203,21 @@ class _Reader:
             if column is not None and column.remote_field and isinstance(pair, list | tuple):
                 self.wanted[column.remote_field.model].update(int(one) for one in pair if str(one).isdecimal())
 
-    def _change(self, model: type[models.Model] | None, name: str, pair: Any) -> Change | None:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            return None
+    def _changes(self, model: type[models.Model] | None, name: str, pair: Any) -> Iterable[Change]:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or name in ("id", "account"):
+            return
         column = _column(model, name) if model else None
+        if model is not None and column is None:  # the other end of a relation, or a field that is gone
+            return
         label = capfirst(str(column.verbose_name if column is not None else name))
         if set(pair) == {"…"}:
-            return Change(label, "", "", is_unsaid=True)
-        if name in ("id", "account"):
-            return None
-        before, after = (self._value(column, str(one)) for one in pair)
-        return Change(label, before, after) if before != after else None
+            yield Change(label, "", "", is_unsaid=True)
+        elif model is Role and name == "permissions":
+            yield from _rights(*(str(one) for one in pair))
+        else:
+            before, after = (self._value(column, str(one)) for one in pair)
+            if before != after:
+                yield Change(label, before, after)
 
     def _value(self, column: Any, text: str) -> str:
         if text in _NOTHING:
@@ -264,6 +268,23 @@ def _moment(text: str) -> str:
         return _short(text)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     return date_format(timezone.localtime(moment), "Y-m-d H:i:s")
+
+
+def _rights(before: str, after: str) -> Iterable[Change]:
+    """A role's permissions as its page calls them: what was given, and what was taken away."""
+    had, has = ({one.key: str(one.label) for one in _rights_in(text)} for text in (before, after))
+    comma = pgettext("between the items of a list", ", ")
+    for label, left in ((_("May now"), has.keys() - had.keys()), (_("May no longer"), had.keys() - has.keys())):
+        if left:
+            yield Change(label, "", comma.join(sorted((has | had)[key] for key in left)))
+
+
+def _rights_in(text: str) -> list[Right]:
+    try:
+        held = json.loads(text)
+    except ValueError:  # "None": the role was made, or is gone
+        held = []
+    return [right for _title, rights in RIGHTS for right in rights if isinstance(held, list) and right.permissions <= set(held)]
 
 
 def _listed(text: str) -> str:

@@ -782,7 +782,7 @@ class AuditEntry(AbstractLogEntry):
     action = models.PositiveSmallIntegerField(_("action"), choices=AbstractLogEntry.Action.choices)
     look = models.CharField(max_length=20, choices=Look, blank=True, default="")
     """What was looked at; empty for a change."""
-    cid = models.CharField(max_length=64, null=True)
+    cid = models.CharField(_("request"), max_length=64, null=True)
     """The request's id, as in the log lines."""
     timestamp = models.DateTimeField(_("when"), default=timezone.now)
     # Columns of the library that would hold something personal, or nothing.
@@ -792,7 +792,7 @@ class AuditEntry(AbstractLogEntry):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit log")
+        verbose_name_plural = _("audit entries")
         ordering = ["-timestamp", "-pk"]
         default_permissions = ("view",)
         indexes = [

@@ -101,7 +101,7 @@ class AuditEntryAdmin(GrowingAdmin):
     search_help_text = _("Number of a row, as in its page's address")
     sortable_by = ["when"]
     ordering = ["-timestamp", "-pk"]
-    fields = ["when", "show_who", "show_deed", "show_row", "show_rows", "show_fields", "cid"]
+    fields = ["when", "show_who", "deed", "show_row", "show_rows", "show_fields", "cid"]
     readonly_fields = fields
 
     def get_urls(self) -> list[URLPattern]:
@@ -155,6 +155,10 @@ class AuditEntryAdmin(GrowingAdmin):
     @display(description=_("what"), label=COLOURS)
     def show_deed(self, entry: Any) -> tuple[str, str]:
         return next((name for name, action in _DEED_NAMES.items() if action == entry.action), "looked"), entry.line.deed
+
+    @display(description=_("what"))
+    def deed(self, entry: Any) -> str:
+        return str(entry.line.deed)
 
     @display(description=_("on"))
     def show_row(self, entry: Any) -> str:

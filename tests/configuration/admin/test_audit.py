@@ -67,6 +67,25 @@ def test_a_change_reads_as_who_what_on_which_row_and_from_what_to_what(client, b
     assert [(one.name, one.before, one.after) for one in changed["Agent Wang Fang"].changes] == [("Role", "Agent", "Supervisor")]
 
 
+def test_a_roles_change_reads_as_what_its_people_may_now_and_may_no_longer(client, boss, account):
+    role = Role.objects.create(account=account, name="Lead", permissions=["calls.view_call", "configuration.view_role"])
+    role.permissions = ["calls.view_call", "calls.see_full_number"]
+    role.save()
+    changed, made = listed(client, "?kind=configuration.role")
+    assert {(one.name, one.after) for one in changed.line.changes} == {
+        ("May now", "See whole phone numbers"),
+        ("May no longer", "See roles"),
+    }
+    assert ("May now", "See roles, See service records") in {(one.name, one.after) for one in made.line.changes}
+
+
+def test_the_other_ends_of_relations_are_no_fields_of_a_row(client, boss, account):
+    SkillGroupFactory(account=account)
+    entry = AuditEntry.objects.get()
+    text = client.get(reverse("admin:configuration_auditentry_change", args=[entry.pk])).content.decode()
+    assert "SkillGroupMember.None" not in text and "created" in text and "(&#x27;" not in text
+
+
 def test_what_is_personal_is_said_to_have_changed_and_not_how(client, boss, account):
     person = AgentFactory(account=account, name="Wang Fang")
     AuditEntry.objects.all().delete()

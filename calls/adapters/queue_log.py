@@ -168,9 +168,8 @@ class QueueLog:
         handle = _VERBS.get(line.verb)
         if handle is None:
             self.unknown[line.verb[:40]] += 1
-        elif line.verb in _OF_A_CALL and line.call_id in NO_CALL:
-            raise LineProblem(f"{line.verb}: names no call")
         else:
+            _check(line)
             handle(self, line, key)
         self._at = max(line.at, self._at or line.at) if line.verb != "QUEUESTART" else line.at
         self._sweep(line.at)
@@ -619,7 +618,11 @@ class QueueLog:
         found = self._agent(line)
         if found is not None:
             name, agent = found
-            agent.paused["*" if line.verb == "PAUSEALL" else line.queue] = line.text(0)[:60]
+            reason = line.text(0)[:60]
+            if line.verb == "PAUSEALL":
+                agent.paused = dict.fromkeys([*agent.paused, "*"], reason)
+            else:
+                agent.paused[line.queue] = reason
             self._say_status(name, agent, line, key)
 
     def _unpause(self, line: Line, key: str) -> None:
@@ -730,6 +733,30 @@ def _begun(channel: str, line: Line) -> dt.datetime | None:
     return at if dt.timedelta(0) <= line.at - at < dt.timedelta(hours=1) else None
 
 
+def _check(line: Line) -> None:
+    if line.verb not in _OF_A_CALL:
+        return
+    if line.call_id in NO_CALL:
+        raise LineProblem(f"{line.verb}: names no call")
+    if line.queue in NOBODY and line.verb != "DID":
+        raise LineProblem(f"{line.verb}: names no queue")
+    if line.agent in NOBODY and line.verb in _OF_AN_AGENT:
+        raise LineProblem(f"{line.verb}: names no agent")
+
+
+_OF_AN_AGENT = frozenset(
+    {
+        "RINGNOANSWER",
+        "RINGCANCELED",
+        "CONNECT",
+        "COMPLETECALLER",
+        "COMPLETEAGENT",
+        "BLINDTRANSFER",
+        "TRANSFER",
+        "ATTENDEDTRANSFER",
+        "AGENTDUMP",
+    }
+)
 _REFUSALS = {"JOINEMPTY": "no_agents", "FULL": "full", "CLOSED": "closed"}
 _Handler = Callable[[QueueLog, Line, str], None]
 _OF_A_CALL: dict[str, _Handler] = {

@@ -32,6 +32,8 @@ _ORDER = {"min_value": 0, "max_value": _MOST, "help_text": "Lists and menus show
 
 
 class AccountSettingsSerializer(AccountSerializer):
+    region = serializers.CharField(max_length=2, help_text="Two-letter country in which a number without + is read.")
+
     class Meta:
         model = Account
         fields: ClassVar[list[str]] = [

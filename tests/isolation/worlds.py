@@ -4,6 +4,7 @@ Each world's text columns, encrypted ones too, hold its canary: a word that must
 """
 
 import datetime as dt
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from callcenter_site.slots import slot_of
 from configuration.access import create_built_in_roles
 from configuration.api_keys import create_api_key
 from configuration.encryption import EncryptedTextField
-from configuration.models import Account, ApiKey, Role
+from configuration.models import Account, ApiKey, ImportChunk, Role
 from tests.factories import AgentFactory
 
 OUR_APPS = ("configuration", "agents", "calls", "analytics", "retention")
@@ -92,6 +93,8 @@ def _make(world: World, model: type[models.Model], pk: int) -> models.Model:
             setattr(row, column.attname if column.remote_field else column.name, value)
     if isinstance(row, Agent):
         row.email = f"{world.canary}@{world.canary}.example"
+    if isinstance(row, ImportChunk):  # its page reads them
+        row.rows, row.errors = json.dumps([[2, [world.canary]]]), json.dumps([[2, world.canary, world.canary]])
     row.save(force_insert=True)
     return row
 

@@ -33,7 +33,7 @@ def audio_type(head: bytes) -> str:
     return ""
 
 
-def link_into_storage(key: str, *, content_type: str, name: str) -> str:
+def link_into_storage(key: str, *, content_type: str, name: str, seconds: int = LINK_SECONDS) -> str:
     """A signed link of the S3 store itself, which answers with the same headers as `answer`."""
     storage: Any = default_storage
     link: str = storage.url(
@@ -43,7 +43,7 @@ def link_into_storage(key: str, *, content_type: str, name: str) -> str:
             "ResponseContentDisposition": f'attachment; filename="{name}"',
             "ResponseCacheControl": "private, no-store",
         },
-        expire=LINK_SECONDS,
+        expire=seconds,
     )
     return link
 

@@ -9,7 +9,6 @@ its own file back.
 import hashlib
 import io
 import secrets
-import struct
 from typing import IO
 
 from django.core.exceptions import ValidationError
@@ -17,14 +16,13 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
+from callcenter_site.stored_audio import audio_type
 from calls.models import AudioState, CallAudio
 
 MAX_BYTES = 200 * 1024 * 1024
 CHUNK = 64 * 1024
 WAV = "audio/wav"
 _NAMES_OF_WAV = frozenset({WAV, "audio/x-wav", "audio/wave", "audio/vnd.wave"})
-_ENCODINGS = frozenset({1, 3, 6, 7, 0x11, 0x31, 0xFFFE})
-"""PCM, float, A-law, µ-law, IMA ADPCM, GSM 6.10, and the extensible header that names one of them."""
 
 
 def store_audio(*, audio: CallAudio, content: bytes | IO[bytes], content_type: str) -> None:
@@ -62,7 +60,7 @@ def _checked(file: IO[bytes], content_type: str) -> tuple[int, str]:
     if content_type.partition(";")[0].strip().lower() not in _NAMES_OF_WAV:
         raise ValidationError({"content_type": _("Only WAV files are taken.")})
     file.seek(0)
-    if not _is_wav(file.read(4096)):
+    if audio_type(file.read(4096)) != WAV:
         raise ValidationError({"file": _("This is not a WAV file.")})
     file.seek(0)
     digest, n_bytes = hashlib.sha256(), 0
@@ -72,19 +70,3 @@ def _checked(file: IO[bytes], content_type: str) -> tuple[int, str]:
             raise ValidationError({"file": _("The file is larger than %(limit)s MB.") % {"limit": MAX_BYTES // 1024**2}})
         digest.update(chunk)
     return n_bytes, digest.hexdigest()
-
-
-def _is_wav(head: bytes) -> bool:
-    """A RIFF file of kind WAVE whose format chunk, the first that matters, names a sound encoding and a sane rate."""
-    if len(head) < 44 or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return False
-    place = 12
-    while place + 8 <= len(head):
-        name, size = head[place : place + 4], struct.unpack_from("<I", head, place + 4)[0]
-        if name == b"fmt ":
-            if size < 16 or place + 24 > len(head):
-                return False
-            encoding, n_channels, rate = struct.unpack_from("<HHI", head, place + 8)
-            return encoding in _ENCODINGS and 1 <= n_channels <= 8 and 4000 <= rate <= 192_000
-        place += 8 + size + size % 2
-    return False

@@ -4,9 +4,6 @@ Whoever presses play is checked here (permission, account, data scope), written 
 link that opens the file for a minute and for them alone. Nothing else in the portal hands out audio.
 """
 
-import asyncio
-import re
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -14,8 +11,7 @@ from django.core import signing
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import FileSystemStorage, default_storage
-from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,28 +19,20 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
+from callcenter_site import stored_audio
 from callcenter_site.audit import Look, log_look
 from calls.desk import own_day
 from calls.models import AudioState, Recording, Voicemail
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 
-LINK_SECONDS = 60
-CHUNK = 64 * 1024
+LINK_SECONDS = stored_audio.LINK_SECONDS
 _MODELS: dict[str, tuple[type[Recording] | type[Voicemail], str]] = {
     "recording": (Recording, SEE_RECORDINGS),
     "voicemail": (Voicemail, SEE_VOICEMAIL),
 }
 """What is listened to, and the permission to know of it, which goes before the one to listen."""
 _SALT = "calls.listen"
-_ENDINGS = {
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/ogg": "ogg",
-    "audio/mp4": "m4a",
-    "audio/webm": "webm",
-}
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_ENDINGS = {**stored_audio.ENDINGS, "audio/x-wav": "wav", "audio/mp4": "m4a", "audio/webm": "webm"}
 
 
 @login_required
@@ -63,7 +51,9 @@ def listen(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
         token = signing.TimestampSigner(salt=_SALT).sign_object([kind, audio.pk, user.pk])
         address = reverse("calls:audio", args=[token])
     else:
-        address = _link_into_storage(audio)
+        address = stored_audio.link_into_storage(
+            audio.key, content_type=_content_type(audio), name=_file_name(audio), seconds=LINK_SECONDS
+        )
     response = HttpResponseRedirect(address)
     response["Cache-Control"] = "private, no-store"
     return response
@@ -80,33 +70,7 @@ def audio(request: HttpRequest, token: str) -> HttpResponseBase:
     if listener != request.user.pk:
         raise PermissionDenied
     stored = _audible(request, kind, pk)
-    try:
-        file = default_storage.open(stored.key, "rb")
-    except FileNotFoundError as error:
-        raise Http404 from error
-    size = file.size
-    response: HttpResponseBase
-    try:
-        part = _asked_part(request.headers.get("Range", ""), size) if "If-Range" not in request.headers else None
-    except _NothingThere:
-        file.close()
-        response = HttpResponse(status=416)
-        response["Content-Range"] = f"bytes */{size}"
-        return _guarded(response, stored)
-    start, end = part or (0, size - 1)
-    if request.method == "HEAD":
-        file.close()
-        response = HttpResponse()
-    else:
-        chunks = _async_chunks if isinstance(request, ASGIRequest) else _chunks
-        response = StreamingHttpResponse(chunks(file, start, end + 1 - start))
-        response._resource_closers.append(file.close)  # type: ignore[attr-defined]
-    if part is not None:
-        response.status_code = 206
-        response["Content-Range"] = f"bytes {start}-{end}/{size}"
-    response["Content-Length"] = str(end + 1 - start)
-    response["Accept-Ranges"] = "bytes"
-    return _guarded(response, stored)
+    return stored_audio.answer(request, stored.key, content_type=_content_type(stored), name=_file_name(stored))
 
 
 def _audible(request: HttpRequest, kind: str, pk: int) -> Recording | Voicemail:
@@ -123,72 +87,12 @@ def _audible(request: HttpRequest, kind: str, pk: int) -> Recording | Voicemail:
     return row
 
 
-def _guarded(response: HttpResponseBase, stored: Recording | Voicemail) -> HttpResponseBase:
-    response["Content-Type"] = _content_type(stored)
-    response["Content-Disposition"] = _disposition(stored)
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "private, no-store"
-    return response
-
-
 def _content_type(stored: Recording | Voicemail) -> str:
     return stored.content_type if stored.content_type in _ENDINGS else "application/octet-stream"
 
 
-def _disposition(stored: Recording | Voicemail) -> str:
-    ending = _ENDINGS.get(stored.content_type, "bin")
-    return f'attachment; filename="{stored._meta.model_name}-{stored.pk}.{ending}"'
-
-
-def _link_into_storage(stored: Recording | Voicemail) -> str:
-    """A signed link of the S3 store itself, which answers with the same headers."""
-    storage: Any = default_storage
-    link: str = storage.url(
-        stored.key,
-        parameters={
-            "ResponseContentType": _content_type(stored),
-            "ResponseContentDisposition": _disposition(stored),
-            "ResponseCacheControl": "private, no-store",
-        },
-        expire=LINK_SECONDS,
-    )
-    return link
-
-
-class _NothingThere(Exception):
-    """The part asked for lies beyond the end of the file."""
-
-
-def _asked_part(header: str, size: int) -> tuple[int, int] | None:
-    """First and last byte, by RFC 9110 §14; None where the whole file is to be sent (also for several parts at once)."""
-    found = _RANGE.fullmatch(header.replace(" ", ""))
-    if found is None or found.groups() == ("", ""):
-        return None
-    first, last = found.groups()
-    if not first:
-        if int(last) == 0 or size == 0:
-            raise _NothingThere
-        return max(0, size - int(last)), size - 1
-    if last and int(last) < int(first):
-        return None
-    if int(first) >= size:
-        raise _NothingThere
-    return int(first), min(int(last), size - 1) if last else size - 1
-
-
-def _chunks(file: Any, start: int, length: int) -> Iterator[bytes]:
-    file.seek(start)
-    while length > 0 and (chunk := file.read(min(CHUNK, length))):
-        length -= len(chunk)
-        yield chunk
-
-
-async def _async_chunks(file: Any, start: int, length: int) -> AsyncIterator[bytes]:
-    """The same for the asynchronous server, which would read a plain iterator to its end before sending any of it."""
-    await asyncio.to_thread(file.seek, start)
-    while length > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, length))):
-        length -= len(chunk)
-        yield chunk
+def _file_name(stored: Recording | Voicemail) -> str:
+    return f"{stored._meta.model_name}-{stored.pk}.{_ENDINGS.get(stored.content_type, 'bin')}"
 
 
 @never_cache

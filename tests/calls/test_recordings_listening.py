@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from callcenter_site import stored_audio
 from calls import views
 from calls.models import AudioState, Voicemail
 from configuration.models import AuditEntry, Role
@@ -225,10 +226,10 @@ def test_a_type_nobody_plays_is_sent_as_bytes(client, inspector, account):
 
 def test_the_asynchronous_server_sends_the_same_bytes_in_pieces():
     async def collected() -> list[bytes]:
-        return [chunk async for chunk in views._async_chunks(io.BytesIO(b"x" * 200_000), 1000, 150_000)]
+        return [chunk async for chunk in stored_audio._async_chunks(io.BytesIO(b"x" * 200_000), 1000, 150_000)]
 
     chunks = asyncio.run(collected())
-    assert sum(map(len, chunks)) == 150_000 and max(map(len, chunks)) <= views.CHUNK
+    assert sum(map(len, chunks)) == 150_000 and max(map(len, chunks)) <= stored_audio.CHUNK
 
 
 def test_an_s3_store_gets_a_link_of_its_own_for_a_minute(client, inspector, recording, monkeypatch):
@@ -239,7 +240,8 @@ def test_an_s3_store_gets_a_link_of_its_own_for_a_minute(client, inspector, reco
             asked.update(options, name=name)
             return "https://store.example.com/x?signature=1"
 
-    monkeypatch.setattr(views, "default_storage", Store())
+    for module in (views, stored_audio):
+        monkeypatch.setattr(module, "default_storage", Store())
     answer = listen(client, recording)
     assert urlsplit(answer["Location"]).netloc == "store.example.com" and "no-store" in answer["Cache-Control"]
     assert asked["expire"] == 60 and asked["name"] == recording.key

@@ -20,6 +20,7 @@ from agents.admin.sign_in import sign_in_state
 from agents.models import Agent, SignInLink
 from agents.tasks import send_sign_in_link, send_sign_in_links
 from configuration.models import Role
+from retention.erasure import erase_sign_in_traces
 from tests.factories import PASSWORD, AccountFactory, AgentFactory
 
 pytestmark = pytest.mark.django_db
@@ -476,3 +477,12 @@ class TestAdministrators:
 
     def test_ones_own_sign_in_is_elsewhere(self, page, boss):
         assert page.get(reverse("admin:agents_agent_sign_in", args=[boss.pk])).url == "/sign-in/"
+
+
+def test_old_links_are_deleted_with_the_other_traces_of_signing_in(agent, boss):
+    old, fresh = invite(agent, boss), invite(agent, boss)
+    week = dt.timedelta(days=7)
+    SignInLink.objects.filter(pk=old.pk).update(created_at=timezone.now() - week - dt.timedelta(seconds=1))
+    SignInLink.objects.filter(pk=fresh.pk).update(created_at=timezone.now() - week)
+    assert erase_sign_in_traces(at=timezone.now(), failed_before=timezone.now() - week) >= 1
+    assert list(SignInLink.objects.values_list("pk", flat=True)) == [fresh.pk]

@@ -1,0 +1,72 @@
+"""The pages of API keys: made with an end, shown once, revoked after a question."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from configuration.access import SCOPE_PERMISSIONS
+from configuration.api_keys import create_api_key, find_api_key
+from configuration.models import ApiKey, Role
+from tests.configuration.admin.conftest import client_of, errors_on, page
+from tests.factories import AccountFactory, AgentFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def form(**fields):
+    return {"name": "PBX", "scopes": ["events:write"], "expires_at_0": "", "expires_at_1": "", **fields}
+
+
+@pytest.mark.parametrize(("lasts", "days"), [("30", 30), ("365", 365)])
+def test_a_key_ends_after_the_days_chosen(client, lasts, days):
+    assert client.post(page(ApiKey, "add"), form(lasts=lasts)).status_code == 200
+    left = ApiKey.objects.get().expires_at - timezone.now()
+    assert dt.timedelta(days=days, seconds=-60) < left <= dt.timedelta(days=days)
+
+
+def test_a_key_may_last_for_good_or_until_a_time_of_ones_choice(client):
+    client.post(page(ApiKey, "add"), form(lasts="never"))
+    client.post(page(ApiKey, "add"), form(name="CRM", lasts="", expires_at_0="2099-01-01", expires_at_1="08:00:00"))
+    assert list(ApiKey.objects.order_by("name").values_list("expires_at", flat=True)) == [
+        dt.datetime(2099, 1, 1, 0, 0, tzinfo=dt.UTC),
+        None,
+    ]
+
+
+def test_a_time_that_has_passed_and_a_choice_there_is_none_of_are_refused(client):
+    past = form(lasts="", expires_at_0="2020-01-01", expires_at_1="00:00:00")
+    assert list(errors_on(client.post(page(ApiKey, "add"), past))) == ["expires_at"]
+    assert list(errors_on(client.post(page(ApiKey, "add"), form(lasts="99999")))) == ["lasts"]
+    assert not ApiKey.objects.exists()
+
+
+def test_every_scope_is_offered_once_with_what_it_means(client):
+    text = client.get(page(ApiKey, "add")).content.decode()
+    for scope in SCOPE_PERMISSIONS:
+        assert text.count(f'name="scopes" value="{scope}"') == 1
+    assert "The one a phone system needs." in text
+
+
+def test_a_key_is_revoked_after_a_question_and_refused_at_once(client, account):
+    key, secret = create_api_key(account=account, name="PBX", scopes=["events:write"])
+    question = client.get(page(ApiKey, "ask_to_revoke", key.pk)).content.decode()
+    assert "It was never used." in question
+    assert find_api_key(secret, at=timezone.now())
+    assert client.get(page(ApiKey, "revoke", key.pk)).status_code == 403
+    assert client.post(page(ApiKey, "revoke", key.pk)).status_code == 302
+    assert find_api_key(secret, at=timezone.now()) is None
+
+
+def test_a_key_of_another_account_is_not_there_to_be_revoked(client):
+    key, secret = create_api_key(account=AccountFactory(), name="Theirs", scopes=["events:write"])
+    assert client.post(page(ApiKey, "revoke", key.pk)).status_code == 404
+    assert client.post(page(ApiKey, "revoke", 987654)).status_code == 404
+    assert find_api_key(secret, at=timezone.now())
+
+
+def test_only_who_may_manage_keys_revokes_them(account):
+    key, secret = create_api_key(account=account, name="PBX", scopes=["events:write"])
+    supervisor = client_of(AgentFactory(account=account, kind=Role.Kind.SUPERVISOR))
+    assert supervisor.post(page(ApiKey, "revoke", key.pk)).status_code in (403, 404)
+    assert find_api_key(secret, at=timezone.now())

@@ -324,6 +324,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 about=_("Try again after what an event needed was set up."),
             ),
             _right(
+                _("See how telephony platforms are connected"),
+                "calls.view_connection",
+                about=_("When each was last heard, and what was refused and why."),
+            ),
+            _right(
                 _("See names in events that fit nobody"),
                 "calls.view_unknownname",
                 about=_("Agents and groups that events name and nobody here has."),

@@ -29,7 +29,6 @@ from configuration.api import (
     RoleViewSet,
     ScreenPopViewSet,
     ServiceNumberViewSet,
-    prompt_sound,
 )
 
 router = SimpleRouter()
@@ -56,7 +55,6 @@ urlpatterns = [
     path("events/", EventsView.as_view(schema=None), name="events-slash"),  # the other routes end so, and people type it by habit
     path("live/", LiveView.as_view(), name="live"),
     path("summary/", SummaryView.as_view(), name="summary"),
-    path("ivr-prompts/sound/<str:token>/", prompt_sound, name="ivr-prompt-sound"),
     path("account/", AccountView.as_view(), name="account"),
     path("rights/", RightsView.as_view(), name="rights"),
     path("blacklist/check/", BlacklistCheckView.as_view(), name="blacklist-check"),

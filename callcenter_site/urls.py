@@ -17,6 +17,7 @@ urlpatterns = [
     path("sign-in/", include("agents.sign_in_urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include(("callcenter_site.api", "api"))),
+    path("api/", include("configuration.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     # Split: its script comes as a file of its own, for the page may run no inline one.
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),

@@ -6,17 +6,12 @@ from functools import partial
 from typing import Any
 
 import django_filters
-from django.core import signing
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.decorators import action
@@ -77,8 +72,8 @@ from configuration.serializers import (
     ScreenPopSerializer,
     ServiceNumberSerializer,
 )
+from configuration.views import prompt_link
 
-_SALT = "configuration.api.ivr-prompt"
 _MADE_AT = "2026-11-24T01:00:00Z"
 
 
@@ -183,7 +178,7 @@ class IvrPromptViewSet(Deletes, PortalViewSet):
         examples=[
             OpenApiExample(
                 "A link",
-                value={"url": "https://portal.example.com/api/v1/ivr-prompts/21/sound/…/", "expires_at": _MADE_AT},
+                value={"url": "https://portal.example.com/api/prompt-sound/…/", "expires_at": _MADE_AT},
                 response_only=True,
             )
         ],
@@ -244,31 +239,6 @@ class IvrPromptViewSet(Deletes, PortalViewSet):
             raise Conflict("An audio prompt needs its file. Make it a text first.")
         drop_audio(prompt)
         return Response(status=204)
-
-
-def prompt_link(prompt: IvrPrompt) -> str:
-    """Where a prompt's sound can be had for a minute, by whoever has the link."""
-    if not isinstance(default_storage, FileSystemStorage):
-        return stored_audio.link_into_storage(prompt.audio_key, content_type=prompt.audio_type, name=_file_name(prompt))
-    token = signing.TimestampSigner(salt=_SALT).sign_object([prompt.pk, prompt.audio_key])
-    return reverse("api:ivr-prompt-sound", args=[token])
-
-
-@require_safe
-def prompt_sound(request: HttpRequest, token: str) -> HttpResponseBase:
-    """The file behind a link, if the prompt still has it."""
-    try:
-        pk, key = signing.TimestampSigner(salt=_SALT).unsign_object(token, max_age=stored_audio.LINK_SECONDS)
-    except signing.BadSignature:
-        return JsonResponse({"detail": "This link has expired."}, status=403)
-    prompt = IvrPrompt.objects.filter(pk=pk, audio_key=key, audio_bytes__gt=0).first()
-    if prompt is None:
-        raise Http404
-    return stored_audio.answer(request, prompt.audio_key, content_type=prompt.audio_type, name=_file_name(prompt))
-
-
-def _file_name(prompt: IvrPrompt) -> str:
-    return f"{prompt.code}.{stored_audio.ENDINGS.get(prompt.audio_type, 'bin')}"
 
 
 # --- The blacklist ---------------------------------------------------------------------------------------------------

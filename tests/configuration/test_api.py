@@ -430,7 +430,7 @@ class TestSound:
         assert "welcome.wav" in fetched["Content-Disposition"]
         with time_machine.travel(timezone.now() + dt.timedelta(seconds=61)):
             assert Client().get(answer.json()["url"]).status_code == 403
-        assert Client().get(f"{PROMPTS}sound/made-up/").status_code == 403
+        assert Client().get("/api/prompt-sound/made-up/").status_code == 403
         self.put(api, prompt, a_wav())  # another file: the link opened just that one
         assert Client().get(answer.json()["url"]).status_code == 404
 

@@ -128,7 +128,7 @@ ROUTES: dict[str, Any] = {
     "api:ivr-prompt-list": PAGE,
     "api:ivr-prompt-detail": [Row(IvrPrompt)],
     "api:ivr-prompt-audio": [Row(IvrPrompt)],
-    "api:ivr-prompt-sound": "test_api: a link opens one file, and for a minute",
+    "configuration:prompt-sound": "test_api: a link opens one file, and for a minute",
     "api:blocked-number-list": PAGE,
     "api:blocked-number-detail": [Row(BlockedNumber)],
     "api:blocked-number-bulk": PAGE,

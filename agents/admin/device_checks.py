@@ -9,14 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from agents.admin.panels import RESULT_COLOURS, advice_in_words
+from agents.admin.panels import RESULT_COLOURS, advice_in_words, label
 from agents.models import DeviceCheck
 from agents.wording import to_the_second
 from callcenter_site.admin import GrowingAdmin
 from callcenter_site.admin_filters import PeriodFilter, PeriodList, RelatedFilter
 from callcenter_site.audit import Look
 
-PART_COLOURS = {
+PART_COLOURS: dict[str, str] = {
     DeviceCheck.Part.OK: "success",
     DeviceCheck.Part.SILENT: "warning",
     DeviceCheck.Part.SKIPPED: "default",
@@ -62,21 +62,21 @@ class DeviceCheckAdmin(GrowingAdmin):
     def show_time(self, obj: DeviceCheck) -> str:
         return to_the_second(obj.checked_at)
 
-    @display(description=_("result"), label=RESULT_COLOURS)
-    def show_result(self, obj: DeviceCheck) -> tuple[str, Any]:
-        return obj.result, obj.get_result_display()
+    @display(description=_("result"))
+    def show_result(self, obj: DeviceCheck) -> str:
+        return label(RESULT_COLOURS.get(obj.result, "default"), obj.get_result_display())
 
-    @display(description=_("microphone"), label=PART_COLOURS)
-    def show_microphone(self, obj: DeviceCheck) -> tuple[str, Any]:
-        return obj.microphone, obj.get_microphone_display()
+    @display(description=_("microphone"))
+    def show_microphone(self, obj: DeviceCheck) -> str:
+        return label(PART_COLOURS.get(obj.microphone, "default"), obj.get_microphone_display())
 
-    @display(description=_("speaker"), label=PART_COLOURS)
-    def show_speaker(self, obj: DeviceCheck) -> tuple[str, Any]:
-        return obj.speaker, obj.get_speaker_display()
+    @display(description=_("speaker"))
+    def show_speaker(self, obj: DeviceCheck) -> str:
+        return label(PART_COLOURS.get(obj.speaker, "default"), obj.get_speaker_display())
 
-    @display(description=_("camera"), label=PART_COLOURS)
-    def show_camera(self, obj: DeviceCheck) -> tuple[str, Any]:
-        return obj.camera, obj.get_camera_display()
+    @display(description=_("camera"))
+    def show_camera(self, obj: DeviceCheck) -> str:
+        return label(PART_COLOURS.get(obj.camera, "default"), obj.get_camera_display())
 
     @display(description=_("network"))
     def show_network(self, obj: DeviceCheck) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from agents.devices import ADVICE
@@ -14,14 +15,14 @@ from agents.wording import terminal
 from configuration.access import SET_STATUS
 from configuration.models import BreakReason
 
-STATUS_COLOURS = {
+STATUS_COLOURS: dict[str, str] = {
     Status.AVAILABLE: "success",
     Status.BUSY: "danger",
     Status.BREAK: "warning",
     Status.WRAP_UP: "info",
     Status.OFFLINE: "default",
 }
-RESULT_COLOURS = {
+RESULT_COLOURS: dict[str, str] = {
     DeviceCheck.Result.GOOD: "success",
     DeviceCheck.Result.FAIR: "warning",
     DeviceCheck.Result.BAD: "danger",
@@ -42,6 +43,11 @@ class Panel:
         return {"template": self.template, "is_before_form": self.is_before_form, **self.context(request, agent)}
 
 
+def label(colour: str, text: Any) -> str:
+    """As the theme draws labels in lists; on pages of one row it does not."""
+    return render_to_string("unfold/helpers/label.html", {"type": colour, "text": text})
+
+
 def advice_in_words(codes: list[str]) -> list[str]:
     """In the reader's language; a code that is known no more is left out."""
     return [str(ADVICE[code]) for code in codes if code in ADVICE]
@@ -54,7 +60,7 @@ def status_now(request: HttpRequest, agent: Agent) -> dict[str, Any]:
     return {
         "agent": agent,
         "at": timezone.now(),
-        "colour": STATUS_COLOURS.get(Status(agent.status), "default"),
+        "colour": STATUS_COLOURS.get(agent.status, "default"),
         "set_by": now.get_source_display() if now is not None else "",
         "terminal": terminal(now.terminal) if now is not None else "",
         "may_set": user.has_perm(SET_STATUS),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
-from agents.admin.panels import STATUS_COLOURS
+from agents.admin.panels import STATUS_COLOURS, label
 from agents.models import SkillGroup, SkillGroupMember, Status
 from callcenter_site.admin import (
     PortalAdmin,
@@ -29,14 +29,14 @@ class MembersOfGroup(PortalInline):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("agent")
 
-    @display(description=_("status"), label=STATUS_COLOURS)
-    def show_status(self, obj: SkillGroupMember) -> tuple[str, Any] | None:
+    @display(description=_("status"))
+    def show_status(self, obj: SkillGroupMember) -> str:
         if obj.pk is None:
-            return None
+            return ""
         agent = obj.agent
         if not agent.is_active:
-            return Status.OFFLINE, _("not active")
-        return agent.status, agent.get_status_display()
+            return label("default", _("not active"))
+        return label(STATUS_COLOURS[agent.status], agent.get_status_display())
 
 
 @admin.register(SkillGroup)

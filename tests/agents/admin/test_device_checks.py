@@ -36,6 +36,7 @@ def test_the_page_shows_what_is_encrypted_and_the_advice_in_words(page, agent):
     for text in ("No microphone was found", "Safari 26", "macOS 26", "480", "1.5", "203.0.113.9"):
         assert text in shown
     assert "no such code" not in shown
+    assert "not fit for calls" in shown and "&#x27;bad&#x27;" not in shown
 
 
 def test_nobody_types_or_deletes_one(page, agent):

@@ -10,6 +10,8 @@ class ConfigurationConfig(AppConfig):
     verbose_name = _("Configuration")
 
     def ready(self) -> None:
+        from configuration import checks  # noqa: F401  (registers once the apps are loaded)
+
         post_migrate.connect(_update_built_in_roles, sender=self, dispatch_uid="built-in-roles")
 
 

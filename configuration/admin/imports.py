@@ -97,7 +97,7 @@ class SheetAdmin(_Page):
     def import_view(self, request: HttpRequest) -> HttpResponse:
         if not self.sheet.may_import(request.user):
             raise PermissionDenied
-        form = UploadForm(request.POST or None, request.FILES or None) if request.method == "POST" else UploadForm()
+        form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
         if request.method == "POST" and form.is_valid():
             chosen = {name: True for name in self.sheet.options if request.POST.get(f"option-{name}")}
             try:

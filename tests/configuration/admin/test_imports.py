@@ -86,3 +86,138 @@ def test_the_walk_from_a_file_to_the_list(client, account):
     page = client.get(answer.url).content.decode()
     assert "The import is done." in page
     assert [row.written for row in BlockedNumber.objects.all()] == ["+8613800138001"]
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "The file is empty."),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "old kind (.xls)"),
+        (b"phrase\n", "headings and no rows"),
+        (b"colour\nred\n", "There is no column colour here"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_says_why_beside_the_field(client, content, said):
+    answer = client.post(page_of("keywords", "import"), {"file": SimpleUploadedFile("a.csv", content)})
+    assert answer.status_code == 400
+    assert said in answer.content.decode()
+    assert not ImportRun.objects.exists()
+
+
+def test_no_file_at_all_is_asked_for(client):
+    answer = client.post(page_of("keywords", "import"), {})
+    assert (answer.status_code, "Choose a file." in answer.content.decode()) == (400, True)
+
+
+@pytest.mark.parametrize("sheet", sorted(SHEETS))
+@pytest.mark.parametrize("kind", sorted(Role.BUILT_IN))
+def test_each_role_imports_and_exports_just_what_it_may(account, sheet, kind):
+    person = AgentFactory(account=account, kind=kind)
+    client = as_person(person)
+    enters = person.has_perm("agents.enter_admin")
+    may_import, may_export = SHEETS[sheet].may_import(person), SHEETS[sheet].may_export(person)
+    for name, args, may in (
+        ("import", (), may_import),
+        ("template", ("csv",), may_import),
+        ("export", ("csv",), may_export),
+    ):
+        answer = client.get(page_of(sheet, name, *args))
+        assert (answer.status_code == 200) == (enters and may), name
+    if not may_import:
+        client.post(page_of(sheet, "import"), {"file": a_file(["name"], ["x"])})
+        assert not ImportRun.objects.exists()
+
+
+def test_a_run_is_decided_by_a_post_alone(client, boss):
+    client.post(page_of("keywords", "import"), {"file": a_file(["phrase"], ["a"])})
+    run = ImportRun.objects.get()
+    work_on(run.pk)
+    client.get(reverse("admin:configuration_importrun_write", args=[run.pk]))
+    client.get(reverse("admin:configuration_importrun_discard", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.state == ImportRun.State.CHECKED
+
+
+def test_a_colleague_without_the_right_to_see_all_finds_no_such_import(client, account):
+    supervisor = as_person(AgentFactory(account=account, kind=Role.Kind.SUPERVISOR))
+    client.post(page_of("keywords", "import"), {"file": a_file(["phrase"], ["a"])})
+    run = ImportRun.objects.get()
+    work_on(run.pk)
+    for name in ("change", "errors"):
+        answer = supervisor.get(reverse(f"admin:configuration_importrun_{name}", args=[run.pk]), follow=True)
+        assert "There is no such record" in answer.content.decode()
+    assert supervisor.get(reverse("admin:configuration_importrun_progress", args=[run.pk])).status_code == 404
+    for name in ("write", "discard"):
+        supervisor.post(reverse(f"admin:configuration_importrun_{name}", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.state == ImportRun.State.CHECKED
+
+
+# --- Export ----------------------------------------------------------------------------------------------------------
+
+
+def blocked(account, number, **more) -> BlockedNumber:
+    return BlockedNumber.objects.create(account=account, number=number, **more)
+
+
+def test_an_export_is_what_the_list_shows_and_nothing_of_another_account(client, account):
+    blocked(account, "+8613800138001", direction="outbound", reason="=one")
+    blocked(account, "+8613800138002", reason="two")
+    blocked(AccountFactory(), "+8613800138003", direction="outbound", reason="theirs")
+    whole = rows_of(client.get(page_of("blacklist", "export", "csv")))
+    assert [row[0] for row in whole] == ["Number", "+8613800138002", "+8613800138001"]
+    narrowed = rows_of(client.get(page_of("blacklist", "export", "xlsx"), {"direction__exact": "outbound"}))
+    assert [row[:3] for row in narrowed] == [["Number", "Direction", "Reason"], ["+8613800138001", "outbound", "=one"]]
+    searched = rows_of(client.get(page_of("blacklist", "export", "csv"), {"q": "13800138002"}))
+    assert [row[0] for row in searched[1:]] == ["+8613800138002"]
+
+
+def test_the_buttons_keep_the_filters_of_the_list(client, account):
+    blocked(account, "+8613800138001")
+    page = client.get(page_of("blacklist", "changelist"), {"direction__exact": "inbound", "p": "1"}).content.decode()
+    assert page_of("blacklist", "export", "csv") + "?direction__exact=inbound&quot;" in page.replace('"', "&quot;")
+
+
+def test_filters_that_are_no_filters_are_refused_in_an_export_as_in_the_list(client, account):
+    assert client.get(page_of("blacklist", "export", "csv"), {"account__slug": "x"}).status_code == 400
+    assert client.get(page_of("blacklist", "export", "ods")).status_code == 404
+
+
+def test_numbers_are_masked_for_who_may_not_see_them(account):
+    role = Role.objects.create(
+        account=account,
+        name="Looks",
+        permissions=["agents.enter_admin", "configuration.view_blockednumber"],
+        data_scope="account",
+    )
+    blocked(account, "+8613800138001")
+    rows = rows_of(as_person(AgentFactory(account=account, role=role)).get(page_of("blacklist", "export", "csv")))
+    assert rows[1][0] == "+8613••••••001"
+
+
+def test_an_export_is_in_the_audit_log_without_what_was_in_it(client, account, boss):
+    blocked(account, "+8613800138001", reason="private")
+    answer = client.get(page_of("blacklist", "export", "csv"))
+    assert "no-store" in answer["Cache-Control"]
+    assert "13800138001" in body_of(answer).decode()
+    assert answer["Content-Disposition"].startswith('attachment; filename="blacklist-')
+    entry = AuditEntry.objects.get(look="exported")
+    assert (entry.actor_id, entry.account_id, entry.additional_data["n"]) == (boss.pk, account.pk, 1)
+    assert "1380013" not in str(AuditEntry.objects.filter(pk=entry.pk).values())
+
+
+def test_an_export_holds_no_formula_and_only_text(client, account):
+    Keyword.objects.create(account=account, phrase="=1+1", category="\u3000＠sum")
+    text = body_of(client.get(page_of("keywords", "export", "csv"))).decode("utf-8-sig")
+    assert next(row for row in csv.reader(io.StringIO(text)) if "1+1" in row[0])[:2] == ["'=1+1", "'\u3000＠sum"]
+    book = openpyxl.load_workbook(io.BytesIO(body_of(client.get(page_of("keywords", "export", "xlsx")))))
+    assert {cell.data_type for row in book.active.iter_rows() for cell in row} == {"s"}
+
+
+def test_an_export_asks_the_database_per_thousand_rows(client, account, django_assert_max_num_queries):
+    BlockedNumber.objects.bulk_create(BlockedNumber(account=account, number=f"+8613800{n:06}") for n in range(1500))
+    with django_assert_max_num_queries(14):
+        assert len(rows_of(client.get(page_of("blacklist", "export", "csv")))) == 1501

@@ -226,6 +226,6 @@ def of_agents(events: list[dict[str, Any]], *, within: float) -> list[str]:
     if [(said.agent, said.status, said.reason) for said in told] != [(said.agent, said.status, said.reason) for said in expected]:
         return [f"statuses were {expected}, are {told}"]
     for is_said, was in zip(told, expected, strict=True):
-        if abs(is_said.at - was.at) > (4 if was.is_dialled else within):
+        if abs(is_said.at - was.at) > (4.5 if was.is_dialled else within):
             found.append(f"{was} was told at {is_said.at}")
     return found

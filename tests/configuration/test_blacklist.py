@@ -135,8 +135,9 @@ def fill_list(account, n: int) -> None:
 def test_a_look_is_one_query_along_the_index_in_a_list_of_a_hundred_thousand(account, django_assert_num_queries):
     fill_list(account, 100_000)
     fill_list(AccountFactory(), 1_000)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE TABLE configuration_blockednumber" if connection.vendor == "mysql" else "ANALYZE")
+    if connection.vendor == "sqlite":  # elsewhere it would commit what the test wrote, and is not needed
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
     with django_assert_num_queries(1):
         assert found(account, "13000099999") == "+8613000099999"
     rows = rows_covering(account=account, number="13000099999")

@@ -16,7 +16,9 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -94,7 +96,7 @@ def a_file(n_rows: int) -> io.BytesIO:
     )
     reasons = ("", "prank calls", "spam, reported twice", "骚扰电话")
 
-    def rows():
+    def rows() -> Iterator[tuple[str, str, str, str]]:
         yield "Number", "Direction", "Reason", "Until"
         for n in range(n_rows):
             if n % 1000 == 13:
@@ -112,7 +114,7 @@ def a_file(n_rows: int) -> io.BytesIO:
 def through_the_portal(boss: Agent, file: io.BytesIO) -> dict[str, float]:
     steps: dict[str, float] = {}
 
-    def timed(name, work):
+    def timed(name: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         result = work()
         steps[name] = time.perf_counter() - start

@@ -70,7 +70,7 @@ def _is_of_plan(metadata: Any, rest: str) -> bool:
 
 
 def _begins(pattern: str | None, text: str) -> bool:
-    return bool(pattern) and re.match(pattern, text) is not None
+    return pattern is not None and pattern != "" and re.match(pattern, text) is not None
 
 
 @lru_cache(maxsize=300)

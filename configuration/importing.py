@@ -329,10 +329,15 @@ class Sheet:
         return tuple(getattr(instance, name) for name in self.key)
 
     def find(self, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
-        """Rows that are there already, by their natural key; letter by letter, whatever the database takes for equal."""
+        """Rows that are there already, by their natural key, letter by letter."""
+        return self.by_key(self.rows().filter(**{f"{self.key[0]}__in": {key[0] for key in keys}}), keys)
+
+    def by_key(self, rows: Any, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
+        """MariaDB finds "Sales" for "sales", and its unique key lets only one of them in: such rows are remembered."""
         wanted = set(keys)
-        found = self.rows().filter(**{f"{self.key[0]}__in": {key[0] for key in keys}})
-        return {key: row for row in found if (key := self.key_of(row)) in wanted}
+        found = {self.key_of(row): row for row in rows}
+        self.alike = {_loosely(key) for key in found if key not in wanted}
+        return {key: row for key, row in found.items() if key in wanted}
 
     def read(self, row: SheetRow) -> dict[str, Any]:
         values = {}
@@ -366,6 +371,8 @@ class Sheet:
                 row.fail(self.key_column, _now("The same as in row %d.") % first)
         there = self.find(keys)
         for row, told, key in zip(batch, values, keys, strict=True):
+            if key not in there and _loosely(key) in self.alike:
+                row.fail(self.key_column, _("This is in use already, written a little differently."))
             self.compare(row, told, there.get(key))
 
     def _key_from(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -437,6 +444,11 @@ class Sheet:
         columns = self.columns_for(self.actor)
         yield [column.title for column in columns]
         yield [str(column.example) for column in columns]
+
+
+def _loosely(key: tuple[Any, ...]) -> tuple[str, ...]:
+    """A key as a database may compare it: without regard to case and accents."""
+    return tuple(unicodedata.normalize("NFKD", str(part)).casefold().strip() for part in key)
 
 
 def _by_field(error: ValidationError) -> dict[str, list[ValidationError]]:

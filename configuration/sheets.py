@@ -38,6 +38,7 @@ from configuration.models import (
     ScreenPop,
     ServiceNumber,
 )
+from configuration.sorting import next_order
 
 
 def said_of(model: type[models.Model], name: str) -> Text:
@@ -244,6 +245,15 @@ def log_rows(model: type[models.Model], ids: Sequence[int], *, actor: Any, actio
     )
 
 
+class _Sorted(Sheet):
+    """A list in an order of its own: a new row whose cell says none goes to the end, as on the list's page."""
+
+    def save(self, row: SheetRow) -> None:
+        if row.kind == NEW and not row.cells.get("order"):
+            row.instance.order = next_order(self.rows())
+        super().save(row)
+
+
 # --- Quick replies ---------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +271,7 @@ class _GroupColumn(Column):
 
 
 @register
-class QuickReplySheet(Sheet):
+class QuickReplySheet(_Sorted):
     name = "quick_replies"
     model = QuickReply
     title = _("Quick replies")
@@ -314,9 +324,8 @@ class QuickReplySheet(Sheet):
         return group, instance.title
 
     def find(self, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
-        wanted = set(keys)
         found = self.rows().filter(group__name__in={key[0] for key in keys}, title__in={key[1] for key in keys})
-        return {key: row for row in found if (key := self.key_of(row)) in wanted}
+        return self.by_key(found, keys)
 
     def validate(self, row: SheetRow) -> None:
         super().validate(row)
@@ -383,8 +392,8 @@ class ServiceNumberSheet(Sheet):
     )
 
 
-class _Named(Sheet):
-    """A list of names in an order of their own."""
+class _Named(_Sorted):
+    """A list of names."""
 
     key = ("name",)
     key_column = "name"

@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import logging
 import random
+import re
 import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
@@ -90,12 +92,29 @@ def feed_key(account_id: int, source: str) -> str:
 
 
 def feed_of(*, account: Account, source: str, at: dt.datetime) -> dict[str, Any]:
-    """How a source is doing: `state` is connected, connecting, or silent where nobody listens."""
-    known = cache.get(feed_key(account.pk, source))
+    """How a source is doing: `state` is connected, connecting, or silent where nobody listens.
+
+    It is told through the cache, and through a file for where there is no cache that processes share.
+    """
+    known = cache.get(feed_key(account.pk, source)) or _read(notes_path(account, source)).get("feed")
     if not isinstance(known, dict):
         return {"state": "silent", "gaps": []}
     told_at = dt.datetime.fromisoformat(known["told_at"])
-    return known if at - told_at <= STALE_AFTER else {**known, "state": "silent"}
+    is_silent = known["state"] != "stopped" and at - told_at > STALE_AFTER
+    return {**known, "state": "silent"} if is_silent else known
+
+
+def notes_path(account: Account, source: str) -> Path:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{account.slug}-{source}")
+    return Path(settings.VAR_DIR) / "asterisk" / f"{name}-live.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:
@@ -113,8 +132,8 @@ class Listener:
     account: Account
     site: Site
     server: Server
-    known_agents: Path
-    """Where the agents last seen are written, so that those who left while nobody listened are told."""
+    notes: Path
+    """A file that says how it goes, and which agents were seen last: who left while nobody listened is told then."""
     say: Callable[[str], Any] = lambda text: None
     run_in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = in_thread
     now: Callable[[], dt.datetime] = timezone.now
@@ -125,7 +144,6 @@ class Listener:
     _heard_at: dt.datetime | None = None
     _n_lost: int = 0
     _told: float = 0.0
-    _agents_told: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         self._events = ManagerEvents(self.site)
@@ -134,7 +152,7 @@ class Listener:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Listens until it is stopped. Raises `LoginRefused` if the very first login is refused."""
-        await self._remember()
+        self._remember()
         pause = 1.0
         was_connected = False
         while not stopping.is_set():
@@ -169,10 +187,10 @@ class Listener:
         self.feed.state = "stopped"
         await self._tell_feed()
 
-    async def _remember(self) -> None:
+    def _remember(self) -> None:
         """When the last run heard something, for the gap between."""
-        with contextlib.suppress(Exception):  # whatever a cache may raise, or have kept
-            before = await self.run_in_thread(lambda: cache.get(feed_key(self.account.pk, self.site.source)))
+        before: Any = _read(self.notes).get("feed")
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # nothing of it is needed
             self.feed.gaps = list(before["gaps"])
             self._heard_at = dt.datetime.fromisoformat(before["heard_at"])
 
@@ -205,7 +223,7 @@ class Listener:
     async def _lost(self, error: BaseException) -> None:
         problem = str(error) or type(error).__name__
         if self.feed.state != "connecting" or self.feed.problem != problem:
-            log.warning("asterisk %s: not connected: %s", self.site.source, problem)
+            log.warning("source %s: not connected: %s", self.site.source, problem)
             self.say(f"Not connected: {problem}. Trying again.")
         self.feed.state, self.feed.problem = "connecting", problem
         await self._tell_feed()
@@ -216,7 +234,7 @@ class Listener:
         try:
             status = await manager.ask_for_list("QueueStatus")
         except ActionRefused:  # a server without queues
-            log.warning("asterisk %s: QueueStatus is refused; nothing is known of queues", self.site.source)
+            log.warning("source %s: QueueStatus is refused; nothing is known of queues", self.site.source)
             status = []
         channels = await manager.ask_for_list("CoreShowChannels")
         at = self.now()
@@ -241,11 +259,11 @@ class Listener:
         if since is not None or n_lost:
             gap = Gap(since.isoformat() if since else "", at.isoformat(), n_lost)
             self.feed.gaps = [*self.feed.gaps, {"since": gap.since, "until": gap.until, "n_lost": gap.n_lost}][-GAPS_SHOWN:]
-            log.warning("asterisk %s: nothing was heard from %s to %s; %d calls lost", self.site.source, since, at, n_lost)
+            log.warning("source %s: nothing was heard from %s to %s; %d calls lost", self.site.source, since, at, n_lost)
             self.say(f"Connected again. Nothing was heard from {since or 'before the start'} to {at}; {n_lost} calls were lost.")
         else:
             self.say(f"Connected to {self.server.host}:{self.server.port}.")
-        log.info("asterisk %s: connected, %d channels, %d members", self.site.source, len(channels), len(members))
+        log.info("source %s: connected, %d channels, %d members", self.site.source, len(channels), len(members))
         self._heard_at = at
         await self._tell_feed()
 
@@ -261,10 +279,7 @@ class Listener:
         return known_calls(account=self.account, source=self.site.source), statuses
 
     def _agents_before(self) -> set[str]:
-        try:
-            names = json.loads(self.known_agents.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return set()
+        names = _read(self.notes).get("agents")
         return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
     # --- Handing over ------------------------------------------------------------------------------------------------
@@ -277,11 +292,11 @@ class Listener:
             try:
                 await self.run_in_thread(lambda: self._keep(batch))  # noqa: B023  (it runs before the next round)
             except DatabaseError as error:
-                log.error("asterisk %s: the database does not take events: %s", self.site.source, type(error).__name__)
+                log.error("source %s: the database does not take events: %s", self.site.source, type(error).__name__)
                 self.feed.problem = "the database does not take events"
                 n_tries += 1
                 if stopping.is_set() and n_tries > MOST_RETRIES_AT_END:
-                    log.error("asterisk %s: stopped with %d events that are not kept", self.site.source, len(self._pending))
+                    log.error("source %s: stopped with %d events that are not kept", self.site.source, len(self._pending))
                     return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
@@ -298,7 +313,7 @@ class Listener:
                 elif answer["status"] == "rejected":
                     self.feed.n_refused += 1
                     fields = ", ".join(error["field"] for error in answer["errors"])
-                    log.error("asterisk %s: a %s was refused: %s", self.site.source, event["type"], fields)
+                    log.error("source %s: a %s was refused: %s", self.site.source, event["type"], fields)
         tasks.nudge()
 
     async def _tell_feed(self) -> None:
@@ -307,14 +322,16 @@ class Listener:
         self.feed.heard_at = self._heard_at.isoformat() if self._heard_at else ""
         self.feed.n_calls = self._events.n_calls
         told = {name: getattr(self.feed, name) for name in Feed.__slots__}
-        agents = frozenset(self._events.agents)
-        is_new = self.feed.state == "connected" and agents != self._agents_told
         with contextlib.suppress(Exception):  # whatever a cache may raise: it shows how it goes, and is in nobody's way
             await self.run_in_thread(lambda: cache.set(feed_key(self.account.pk, self.site.source), told, STATUS_KEPT_SECONDS))
-        if is_new:
-            with contextlib.suppress(OSError):
-                self.known_agents.write_text(json.dumps(sorted(agents)), encoding="utf-8")
-                self._agents_told = agents
+        # Before the first snapshot nothing is known of agents: what the last run noted stands.
+        agents = self._events.agents if self.feed.connected_since else self._agents_before()
+        try:
+            beside = self.notes.with_suffix(".new")
+            beside.write_text(json.dumps({"feed": told, "agents": sorted(agents)}), encoding="utf-8")
+            beside.replace(self.notes)
+        except OSError as error:
+            log.warning("source %s: cannot note how it goes: %s", self.site.source, error.strerror)
 
 
 def _by_speaker(events: Iterable[Event]) -> Iterable[tuple[bool, list[Event]]]:

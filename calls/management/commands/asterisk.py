@@ -2,19 +2,17 @@
 
 import asyncio
 import fcntl
-import re
 import signal
 import ssl
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from callcenter_site import env
 from calls.adapters.asterisk_ami import LoginRefused
 from calls.adapters.asterisk_command import add_site_arguments, open_account, site_from
-from calls.adapters.asterisk_live import Listener, Server, feed_of
+from calls.adapters.asterisk_live import Listener, Server, feed_of, notes_path
 
 PORT, TLS_PORT = 5038, 5039
 
@@ -37,10 +35,9 @@ class Command(BaseCommand):
         if options["status"]:
             self._say_status(feed_of(account=account, source=site.source, at=timezone.now()))
             return
-        folder = settings.VAR_DIR / "asterisk"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{account.slug}-{site.source}")
-        with (folder / f"{name}-live.lock").open("w") as lock:
+        notes = notes_path(account, site.source)
+        notes.parent.mkdir(parents=True, exist_ok=True)
+        with notes.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -49,7 +46,7 @@ class Command(BaseCommand):
                 account=account,
                 site=site,
                 server=self._server(options),
-                known_agents=folder / f"{name}-agents.json",
+                notes=notes,
                 say=self.stdout.write,
             )
             try:

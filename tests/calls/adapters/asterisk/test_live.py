@@ -16,7 +16,7 @@ from django.utils import timezone
 from agents.models import Agent, Status, StatusChange
 from calls.adapters import asterisk_ami, asterisk_live
 from calls.adapters.asterisk_ami import LoginRefused, Manager, ManagerError, read_message, write_message
-from calls.adapters.asterisk_live import Listener, feed_of
+from calls.adapters.asterisk_live import Listener, feed_key, feed_of, notes_path
 from calls.adapters.asterisk_live import Server as Address
 from calls.ingest import accept_events, fold_due
 from calls.lifecycle import Event, fold
@@ -30,7 +30,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch, settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    (tmp_path / "asterisk").mkdir()
     monkeypatch.setattr(asterisk_live.tasks, "nudge", lambda: None)
     monkeypatch.setattr(asterisk_live, "TICK_SECONDS", 0.05)
 
@@ -94,7 +96,7 @@ async def listen(made, server):
     await asyncio.wait_for(running, 10)
 
 
-def run(account, tmp_path, **options):
+def run(account, **options):
     async def main():
         async with Server(**options) as server:
             said = []
@@ -102,7 +104,7 @@ def run(account, tmp_path, **options):
                 account=account,
                 site=SITE,
                 server=Address("127.0.0.1", server.port, USER, SECRET),
-                known_agents=tmp_path / "agents.json",
+                notes=notes_path(account, SITE.source),
                 say=said.append,
                 run_in_thread=inline,
                 longest_pause=0.05,
@@ -126,8 +128,8 @@ def facts_of(call_id):
     return fold(Event(e.type, e.occurred_at, e.data, bytes(e.event_key), e.source, e.sequence) for e in rows)
 
 
-def test_the_session_over_a_socket_makes_the_true_records(account, tmp_path):
-    _, made, said = run(account, tmp_path)
+def test_the_session_over_a_socket_makes_the_true_records(account):
+    _, made, said = run(account)
     assert said[0].startswith("Connected to")
     assert not CallEvent.objects.exclude(state=EventState.FOLDED).exists()
     assert made.feed.n_refused == 0
@@ -153,14 +155,14 @@ def test_the_session_over_a_socket_makes_the_true_records(account, tmp_path):
     assert set(Agent.objects.filter(staff_id__in=range(1001, 1009)).values_list("status", flat=True)) == {Status.OFFLINE}
 
 
-def test_at_its_pace_only_sped_up_it_is_the_same(account, tmp_path):
-    run(account, tmp_path, speed=100.0)
+def test_at_its_pace_only_sped_up_it_is_the_same(account):
+    run(account, speed=100.0)
     calls = {call["pbx"]["linkedid"]: call for call in truth()["calls"]}
     assert [line for call_id, call in calls.items() for line in of_live(call, facts_of(call_id))] == []
 
 
-def test_a_connection_that_breaks_comes_back_and_shows_the_gap(account, tmp_path):
-    server, made, said = run(account, tmp_path, cuts={1500: 0, 2000: 500, 4000: 0, 4500: 30})
+def test_a_connection_that_breaks_comes_back_and_shows_the_gap(account):
+    server, made, said = run(account, cuts={1500: 0, 2000: 500, 4000: 0, 4500: 30})
     assert server.n_logins == 5
     assert len(made.feed.gaps) == 4
     n_lost = sum(gap["n_lost"] for gap in made.feed.gaps)
@@ -177,16 +179,16 @@ def test_a_connection_that_breaks_comes_back_and_shows_the_gap(account, tmp_path
     assert set(Agent.objects.filter(staff_id__in=range(1001, 1009)).values_list("status", flat=True)) == {Status.OFFLINE}
 
 
-def test_a_break_without_a_miss_loses_nothing(account, tmp_path):
-    _, made, _ = run(account, tmp_path, cuts=dict.fromkeys((700, 1500, 2222, 3000, 4100, 5005), 0))
+def test_a_break_without_a_miss_loses_nothing(account):
+    _, made, _ = run(account, cuts=dict.fromkeys((700, 1500, 2222, 3000, 4100, 5005), 0))
     assert sum(gap["n_lost"] for gap in made.feed.gaps) == 0
     outcomes = dict(Call.objects.values_list("call_id", "outcome"))
     run_once = AccountFactory(region="US")
-    run(run_once, tmp_path / "elsewhere")
+    run(run_once)
     assert outcomes == dict(Call.objects.for_account(run_once).values_list("call_id", "outcome"))
 
 
-def test_a_start_closes_what_ended_while_nobody_listened_and_takes_up_what_goes_on(account, tmp_path):
+def test_a_start_closes_what_ended_while_nobody_listened_and_takes_up_what_goes_on(account):
     """As after a kill: nothing is known but what is in the database."""
 
     async def part(server, made, until):
@@ -205,7 +207,7 @@ def test_a_start_closes_what_ended_while_nobody_listened_and_takes_up_what_goes_
                 return at(server.world.at or events()[0][1])
 
             address = Address("127.0.0.1", server.port, USER, SECRET)
-            options = {"account": account, "site": SITE, "server": address, "known_agents": tmp_path / "agents.json", "now": now}
+            options = {"account": account, "site": SITE, "server": address, "notes": notes_path(account, SITE.source), "now": now}
             await part(server, Listener(**options, run_in_thread=inline, longest_pause=30.0), 2400)
             cache.clear()
             again = Listener(**options, run_in_thread=inline, longest_pause=0.05)
@@ -231,8 +233,8 @@ def test_a_start_closes_what_ended_while_nobody_listened_and_takes_up_what_goes_
             assert abs(record.ended_at.timestamp() - call["end_t"]) < 0.15
 
 
-def test_a_call_given_up_for_lost_is_taken_back_when_the_log_tells_its_end(account, tmp_path):
-    run(account, tmp_path, cuts={2000: 500})
+def test_a_call_given_up_for_lost_is_taken_back_when_the_log_tells_its_end(account):
+    run(account, cuts={2000: 500})
     lost = Call.objects.filter(end_cause="lost_contact").first()
     end = lost.ended_at + dt.timedelta(seconds=20)
     event = SITE.event("from-the-log", "call.ended", lost.call_id, end, {"party": "customer", "cause": "completed"})
@@ -242,21 +244,21 @@ def test_a_call_given_up_for_lost_is_taken_back_when_the_log_tells_its_end(accou
     assert (lost.end_cause, lost.ended_at, lost.end_is_inferred) == ("completed", end, False)
 
 
-def test_agents_who_left_while_nobody_listened_are_told(account, tmp_path):
-    (tmp_path / "agents.json").write_text(json.dumps(["1004", "1011"]))
+def test_agents_who_left_while_nobody_listened_are_told(account):
+    notes_path(account, SITE.source).write_text(json.dumps({"agents": ["1004", "1011"]}))
     agent = Agent.objects.get(staff_id="1011")
     said = SITE.event(
         "before", "agent.status_changed", "1011", timezone.now() - dt.timedelta(hours=1), {"agent": "1011", "status": "available"}
     )
     accept_events(account=account, items=[said], at=timezone.now())
     fold_due(at=timezone.now())
-    run(account, tmp_path)
+    run(account)
     agent.refresh_from_db()
     assert agent.status == Status.OFFLINE
     assert StatusChange.objects.filter(agent=agent).count() == 2
 
 
-def test_while_the_database_is_away_events_wait_and_none_is_lost(account, tmp_path, monkeypatch):
+def test_while_the_database_is_away_events_wait_and_none_is_lost(account, monkeypatch):
     n_tries = 0
 
     def flaky(**options):
@@ -268,18 +270,23 @@ def test_while_the_database_is_away_events_wait_and_none_is_lost(account, tmp_pa
 
     monkeypatch.setattr(asterisk_live, "accept_events", flaky)
     monkeypatch.setattr(asterisk_live, "RETRY_SECONDS", 0.01)
-    run(account, tmp_path)
+    run(account)
     calls = {call["pbx"]["linkedid"]: call for call in truth()["calls"]}
     assert [line for call_id, call in calls.items() for line in of_live(call, facts_of(call_id))] == []
 
 
-def test_how_the_connection_does_can_be_asked(account, tmp_path, capsys):
-    run(account, tmp_path, cuts={2000: 500})
+def test_how_the_connection_does_can_be_asked(account, capsys):
+    run(account, cuts={2000: 500})
     now = timezone.now()
     feed = feed_of(account=account, source="asterisk", at=now)
     assert (feed["state"], feed["n_events"] > 800, len(feed["gaps"])) == ("stopped", True, 1)
+    assert feed_of(account=account, source="asterisk", at=now + dt.timedelta(minutes=5))["state"] == "stopped"
+    cache.set(feed_key(account.pk, "asterisk"), feed | {"state": "connected"})
+    assert feed_of(account=account, source="asterisk", at=now)["state"] == "connected"
     assert feed_of(account=account, source="asterisk", at=now + dt.timedelta(minutes=5))["state"] == "silent"
     assert feed_of(account=account, source="another", at=now)["state"] == "silent"
+    cache.clear()  # a cache of one process is not seen by another
+    assert feed_of(account=account, source="asterisk", at=now)["n_events"] == feed["n_events"]
     call_command("asterisk", "--account", account.slug, "--status")
     assert "gap" in capsys.readouterr().out
 

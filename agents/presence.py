@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from agents.models import Agent, Status, StatusChange
 from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
+from agents.telling import tell_of_presence, tell_of_status
 from configuration.models import Account
 from configuration.scoping import Actor
 
@@ -146,6 +147,7 @@ def force_offline(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> lis
         ]
         for account in _accounts(forced):
             record_status_changes(account=account, changes=facts)
+        _tell(forced)
     for agent in forced:
         agent.refresh_from_db(fields=[*_SHOWN])
     return forced
@@ -159,6 +161,7 @@ def restore_online(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> li
         for agent in held:
             agent.forced_offline_at = None
             agent.save(update_fields=["forced_offline_at"])
+        _tell(held)
     return held
 
 
@@ -167,6 +170,12 @@ def _held(agents: Iterable[Agent], by: Actor) -> list[Agent]:
     asked = [agent.pk for agent in agents]
     seen = Agent.objects.visible_to(by).filter(pk__in=asked, account__isnull=False).values_list("pk", flat=True)
     return list(Agent.objects.filter(pk__in=list(seen)).order_by("pk").select_for_update())
+
+
+def _tell(agents: Iterable[Agent]) -> None:
+    for agent in agents:
+        if agent.account_id is not None:
+            tell_of_status(account_id=agent.account_id, agent_ids=[agent.pk])
 
 
 def _accounts(agents: Iterable[Agent]) -> Iterable[Account]:
@@ -188,11 +197,13 @@ def plan_break(*, agent: Agent, reason: str = "") -> None:
     at_work = Agent.objects.filter(pk=agent.pk, status__in=[Status.AVAILABLE, Status.BUSY, Status.WRAP_UP])
     if not at_work.update(break_after_call=True, break_after_call_reason=reason):
         raise ValidationError(_("Only who is at work can plan a break."))
+    _tell([agent])
     agent.refresh_from_db(fields=[*_SHOWN])
 
 
 def cancel_planned_break(*, agent: Agent) -> None:
     Agent.objects.filter(pk=agent.pk).update(break_after_call=False, break_after_call_reason="")
+    _tell([agent])
     agent.refresh_from_db(fields=[*_SHOWN])
 
 
@@ -204,6 +215,7 @@ def extend_wrap_up(*, agent: Agent, at: dt.datetime) -> None:
     running = Agent.objects.filter(pk=agent.pk, status=Status.WRAP_UP)
     if not running.filter(Q(wrap_up_until=None) | Q(wrap_up_until__gt=at)).update(wrap_up_until=None):
         raise ValidationError(_("The wrap-up is over."))
+    _tell([agent])
     agent.refresh_from_db(fields=[*_SHOWN])
 
 
@@ -263,6 +275,8 @@ def see_agent(*, agent: Agent, at: dt.datetime) -> None:
         return
     not_later = Q(last_seen_at=None) | Q(last_seen_at__lte=at)
     if Agent.objects.filter(not_later, pk=agent.pk, is_active=True).update(is_online=True, last_seen_at=at):
+        if not agent.is_online and agent.account_id is not None:
+            tell_of_presence(account_id=agent.account_id)
         agent.is_online, agent.last_seen_at = True, at
 
 
@@ -282,6 +296,7 @@ def mark_gone(*, at: dt.datetime) -> int:
                 Agent.objects.filter(pk=agent.pk).update(is_online=False, last_seen_at=agent.last_seen_at)
             if gone:
                 _close_desks(account_id, gone)
+                tell_of_presence(account_id=account_id)
         n_gone += len(gone)
     return n_gone
 

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Max, OuterRef, Q, Subquery
 
 from agents.models import Agent, SkillGroupMember, Status, StatusChange
+from agents.telling import tell_of_status
 from configuration.models import Account
 
 BY_PEOPLE = frozenset({StatusChange.Source.AGENT, StatusChange.Source.SUPERVISOR, StatusChange.Source.API})
@@ -71,6 +72,7 @@ def record_status_changes(*, account: Account, changes: list[StatusFact]) -> int
     if not new:
         return 0
     _chain(account, agents, new, facts)
+    tell_of_status(account_id=account.pk, agent_ids=agent_ids)
     return len(new)
 
 

@@ -11,6 +11,8 @@ process, which is all there is. A message that is lost is no harm: pages ask any
 import asyncio
 import json
 import logging
+import os
+import queue
 import threading
 import time
 from collections import defaultdict
@@ -34,6 +36,10 @@ WATCHERS_MAX = 2000
 """Of one process: beyond, streams are refused and pages go on asking by themselves."""
 BROKER_REST_SECONDS = 5.0
 """After a failure nobody waits for Redis again for so long."""
+WAITING_MAX = 10_000
+"""Messages on their way to Redis; what comes beyond is left out, for whoever speaks never waits."""
+ACCOUNT_EVERY_SECONDS = 1.0
+"""Watchers of a whole account hear of it no more often."""
 _SALT = "callcenter_site.streams"
 CHANGED = "changed"
 MISSED = "missed"
@@ -45,12 +51,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+_ACCOUNT = "account:"
+
+
 def desk_topic(agent_id: int) -> str:
     return f"desk:{agent_id}"
 
 
 def account_topic(account_id: int) -> str:
-    return f"account:{account_id}"
+    return f"{_ACCOUNT}{account_id}"
 
 
 def stream_link(topics: Iterable[str]) -> str:
@@ -60,21 +69,48 @@ def stream_link(topics: Iterable[str]) -> str:
 
 # --- Saying ----------------------------------------------------------------------------------------------------------
 
+_waiting: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+_sender: threading.Thread | None = None
+_sender_lock = threading.Lock()
 _say_again_at = 0.0
 _client: Any = None
 
 
 def publish(topics: Iterable[str], **ids: int | str) -> None:
-    """Tells the watchers of some topics that something changed. Only makes things faster: a failure is ignored."""
-    global _say_again_at, _client  # noqa: PLW0603  (one connection per process)
+    """Tells the watchers of some topics that something changed. Only makes things faster: it never waits, and a failure is
+    ignored. Call it once the change is committed."""
     messages = [json.dumps({"topic": topic, **ids}) for topic in topics]
-    if not messages:
-        return
     if not settings.REDIS_URL:
         for message in messages:
             hub.deliver(message)
         return
-    if time.monotonic() < _say_again_at:
+    for message in messages:
+        if _waiting.qsize() < WAITING_MAX:
+            _waiting.put(message)
+    if messages:
+        _start_sender()
+
+
+def _start_sender() -> None:
+    """Redis may be slow or away; waiting for it is the work of a thread of its own."""
+    global _sender  # noqa: PLW0603  (one per process)
+    with _sender_lock:
+        if _sender is None or not _sender.is_alive():
+            _sender = threading.Thread(target=_send_for_ever, name="streams", daemon=True)
+            _sender.start()
+
+
+def _send_for_ever() -> None:
+    while True:
+        messages = [_waiting.get()]
+        while len(messages) < 1000 and not _waiting.empty():
+            messages.append(_waiting.get())
+        _send_to_redis(messages)
+
+
+def _send_to_redis(messages: list[str]) -> None:
+    global _say_again_at, _client  # noqa: PLW0603  (one connection per process)
+    if not settings.REDIS_URL or time.monotonic() < _say_again_at:
         return
     try:
         _client = _client or redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1)
@@ -85,6 +121,15 @@ def publish(topics: Iterable[str], **ids: int | str) -> None:
     except (redis.RedisError, OSError) as error:
         _say_again_at = time.monotonic() + BROKER_REST_SECONDS
         log.warning("live pages could not be told: %s", type(error).__name__)
+
+
+def _begin_anew() -> None:
+    """A forked worker has neither its parent's thread nor its connection, and must not send what its parent has to."""
+    global _sender, _client, _waiting, _sender_lock
+    _sender, _client, _waiting, _sender_lock = None, None, queue.SimpleQueue(), threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _channel() -> str:
@@ -102,6 +147,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
+        self._resting: dict[str, bool] = {}
+        """Topics told a moment ago, and whether there is more to tell when they have rested."""
         self.n_watchers = 0
 
     def join(self, topics: Iterable[str]) -> "asyncio.Queue[str]":
@@ -110,16 +157,16 @@ class Hub:
             self._loop = loop
         if settings.REDIS_URL and (self._listener is None or self._listener.done()):
             self._listener = loop.create_task(self._listen())
-        queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
+        messages: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
         for topic in topics:
-            self._watchers[topic].add(queue)
+            self._watchers[topic].add(messages)
         self.n_watchers += 1
-        return queue
+        return messages
 
-    def leave(self, topics: Iterable[str], queue: "asyncio.Queue[str]") -> None:
+    def leave(self, topics: Iterable[str], messages: "asyncio.Queue[str]") -> None:
         self.n_watchers -= 1
         for topic in topics:
-            self._watchers[topic].discard(queue)
+            self._watchers[topic].discard(messages)
             if not self._watchers[topic]:
                 del self._watchers[topic]
 
@@ -137,12 +184,31 @@ class Hub:
             topic = told.pop("topic")
         except (ValueError, KeyError, AttributeError):
             return
-        for queue in self._watchers.get(topic, ()):
-            _put(queue, _frame(CHANGED, told))
+        if topic not in self._watchers:
+            return
+        if topic.startswith(_ACCOUNT):
+            if topic in self._resting:
+                self._resting[topic] = True
+                return
+            self._rest(topic)
+        self._tell(topic, told)
+
+    def _tell(self, topic: str, told: dict[str, Any]) -> None:
+        for messages in self._watchers.get(topic, ()):
+            _put(messages, _frame(CHANGED, told))
+
+    def _rest(self, topic: str) -> None:
+        self._resting[topic] = False
+        asyncio.get_running_loop().call_later(ACCOUNT_EVERY_SECONDS, self._rested, topic)
+
+    def _rested(self, topic: str) -> None:
+        if self._resting.pop(topic, False):
+            self._rest(topic)
+            self._tell(topic, {})
 
     def _tell_everybody_to_ask(self) -> None:
-        for queue in {queue for queues in self._watchers.values() for queue in queues}:
-            _put(queue, _frame(MISSED, {}))
+        for messages in {messages for watchers in self._watchers.values() for messages in watchers}:
+            _put(messages, _frame(MISSED, {}))
 
     async def _listen(self) -> None:
         """The one subscription, made anew after every failure."""
@@ -169,14 +235,14 @@ class Hub:
 hub = Hub()
 
 
-def _put(queue: "asyncio.Queue[str]", frame: str) -> None:
+def _put(messages: "asyncio.Queue[str]", frame: str) -> None:
     try:
-        queue.put_nowait(frame)
+        messages.put_nowait(frame)
     except asyncio.QueueFull:
         # Whoever does not keep up is told once to ask for everything, in place of what waited.
-        while not queue.empty():
-            queue.get_nowait()
-        queue.put_nowait(_frame(MISSED, {}))
+        while not messages.empty():
+            messages.get_nowait()
+        messages.put_nowait(_frame(MISSED, {}))
 
 
 def _frame(event: str, data: dict[str, Any]) -> str:
@@ -203,29 +269,29 @@ class Streams:
         if hub.n_watchers >= WATCHERS_MAX:
             await _refuse(send, 503)
             return
-        queue = hub.join(topics)
+        messages = hub.join(topics)
         leaving = asyncio.ensure_future(_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await _send_text(send, "retry: 2000\n\n" + _frame(MISSED, {}))
-            await self._pass_on(queue, leaving, send)
+            await self._pass_on(messages, leaving, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
             pass  # the browser went
         finally:
             leaving.cancel()
-            hub.leave(topics, queue)
+            hub.leave(topics, messages)
 
-    async def _pass_on(self, queue: "asyncio.Queue[str]", leaving: "asyncio.Future[None]", send: Send) -> None:
+    async def _pass_on(self, messages: "asyncio.Queue[str]", leaving: "asyncio.Future[None]", send: Send) -> None:
         until = time.monotonic() + STREAM_SECONDS
         while not leaving.done() and (left := until - time.monotonic()) > 0:
-            waiting = asyncio.ensure_future(queue.get())
+            waiting = asyncio.ensure_future(messages.get())
             either: set[asyncio.Future[Any]] = {waiting, leaving}
             done, _ = await asyncio.wait(either, timeout=min(PING_SECONDS, left), return_when=asyncio.FIRST_COMPLETED)
             if waiting in done:
                 frames = [waiting.result()]
-                while not queue.empty():
-                    frames.append(queue.get_nowait())
+                while not messages.empty():
+                    frames.append(messages.get_nowait())
                 await _send_text(send, "".join(frames))
             else:
                 waiting.cancel()

@@ -30,6 +30,7 @@ from calls import lifecycle, records
 from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
 from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
+from calls.telling import tell_of_calls
 from calls.vocabulary import AGENT_TYPES, agents_named, skill_groups_named
 from configuration.models import Account
 
@@ -228,6 +229,7 @@ def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
             if status_ids:
                 _fold_statuses(account, status_ids)
             begin_wrap_ups(account=account, folded=folded, at=at)
+            tell_of_calls(account_id=account.pk, folded=folded, at=at)
     return len(claimed)
 
 

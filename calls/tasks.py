@@ -1,6 +1,7 @@
 """Scheduled and nudged work on calls."""
 
 import logging
+import threading
 import time
 
 from celery import shared_task
@@ -39,13 +40,25 @@ BROKER_REST_SECONDS = 30.0
 """After a failed nudge nobody waits for the broker again for so long; the timetable finds what came meanwhile."""
 
 _next_nudge = 0.0
+_late_nudge: threading.Timer | None = None
 
 
 def nudge() -> None:
-    """Wakes a worker now instead of at the next tick. Only makes things faster: a failure is ignored, and bursts are one."""
-    global _next_nudge  # noqa: PLW0603  (one clock per process)
-    if time.monotonic() < _next_nudge:
-        return
+    """Wakes a worker now instead of at the next tick. Only makes things faster: a failure is ignored, and bursts are one:
+    what comes shortly after a nudge waits for the next, for `NUDGE_SECONDS` at most."""
+    global _late_nudge  # noqa: PLW0603  (one clock per process)
+    rest = _next_nudge - time.monotonic()
+    if rest <= 0:
+        _wake()
+    elif rest <= NUDGE_SECONDS and _late_nudge is None:
+        _late_nudge = threading.Timer(rest, _wake)
+        _late_nudge.daemon = True
+        _late_nudge.start()
+
+
+def _wake() -> None:
+    global _next_nudge, _late_nudge  # noqa: PLW0603  (as above)
+    _late_nudge = None
     _next_nudge = time.monotonic() + NUDGE_SECONDS
     try:
         fold_events.apply_async(retry=False)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import threading
+import time
 
 import pytest
 import time_machine
@@ -156,9 +158,54 @@ def test_nobody_watching_is_no_error():
     publish(["desk:1"], call=1)
 
 
-def test_a_redis_that_is_gone_is_ignored(settings, monkeypatch):
+def test_a_redis_that_is_gone_keeps_nobody_waiting(settings, monkeypatch):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(streams, "_client", None)
     monkeypatch.setattr(streams, "_say_again_at", 0.0)
     publish(["desk:1"], call=1)
-    assert streams._say_again_at > 0
+    until = time.monotonic() + 5
+    while streams._say_again_at == 0 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert streams._say_again_at > 0, "after a failure it rests"
+
+
+def test_a_redis_that_hangs_keeps_nobody_waiting(settings, monkeypatch):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections and never answers
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        monkeypatch.setattr(streams, "_client", None)
+        monkeypatch.setattr(streams, "_say_again_at", 0.0)
+        began = time.monotonic()
+        for number in range(2 * streams.WAITING_MAX):
+            publish(["desk:1"], call=number)
+        assert time.monotonic() - began < 1
+        assert streams._waiting.qsize() <= streams.WAITING_MAX
+
+
+def test_a_whole_account_is_told_at_most_once_a_second_and_of_the_last_change(monkeypatch):
+    monkeypatch.setattr(streams, "ACCOUNT_EVERY_SECONDS", 0.2)
+
+    async def scene():
+        messages = streams.hub.join(["account:3"])
+        for _ in range(50):
+            streams.hub._hand_out(json.dumps({"topic": "account:3"}))
+        assert messages.qsize() == 1
+        await asyncio.sleep(0.3)
+        assert messages.qsize() == 2, "what came meanwhile is told when the second is over"
+        await asyncio.sleep(0.3)
+        assert (messages.qsize(), streams.hub._resting) == (2, {})
+        streams.hub._hand_out(json.dumps({"topic": "account:3"}))
+        assert messages.qsize() == 3, "after a rest it is told at once"
+
+    run(scene())
+
+
+def test_desks_are_told_of_each_call_at_once():
+    async def scene():
+        messages = streams.hub.join(["desk:1"])
+        for number in range(3):
+            streams.hub._hand_out(json.dumps({"topic": "desk:1", "call": number}))
+        assert messages.qsize() == 3
+
+    run(scene())

@@ -24,6 +24,7 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
 from callcenter_site.audit import Look, log_look
+from callcenter_site.ownership import is_of_one_account
 from callcenter_site.paging import BoundedPaginator, CountingPaginator
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
 
     def read_back(self, request: HttpRequest, obj: Any) -> None:
         """Refuses, and thereby rolls back, a row that the asker would not see or that points into another account."""
-        if not self.get_queryset(request).filter(pk=obj.pk).exists() or not _is_of_one_account(obj):
+        if not self.get_queryset(request).filter(pk=obj.pk).exists() or not is_of_one_account(obj):
             raise PermissionDenied(_("What you saved would not be yours to see, so it was not kept."))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
@@ -184,7 +185,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
             if row._state.adding:
                 row.account_id = form.instance.account_id
             row.save()
-            if not _is_of_one_account(row):
+            if not is_of_one_account(row):
                 raise PermissionDenied
         for row in formset.deleted_objects:
             row.delete()
@@ -325,15 +326,3 @@ def _account_of(request: HttpRequest) -> int:
     if account_id is None:
         raise PermissionDenied
     return account_id
-
-
-def _is_of_one_account(row: Any) -> bool:
-    """Whether everything a row points to is of its own account."""
-    for field in row._meta.concrete_fields:
-        target = field.remote_field and field.remote_field.model
-        if not target or field.name == "account" or not hasattr(target, "account"):
-            continue
-        value = getattr(row, field.attname)
-        if value is not None and not target._base_manager.filter(pk=value, account_id=row.account_id).exists():
-            return False
-    return True

@@ -33,6 +33,15 @@ _MEANINGS = {
     429: "Too much waits already; nothing was accepted. Send it again after `Retry-After`.",
 }
 
+_EXAMPLES = {
+    400: {"detail": "The request is not valid.", "errors": [{"field": "name", "reason": "This field is required."}]},
+    401: {"detail": "The API key is unknown, expired or revoked."},
+    403: {"detail": "You do not have permission to perform this action."},
+    404: {"detail": "Not found."},
+    413: {"detail": "The body is larger than 1048576 bytes."},
+    415: {"detail": 'Unsupported media type "text/plain" in request.'},
+}
+
 
 class PortalSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
@@ -54,6 +63,7 @@ class PortalSchema(AutoSchema):
         for code in self._refusals():
             if str(code) not in bodies:
                 body = self._get_response_for_code(ErrorSerializer, str(code), ["application/json"], direction)  # type: ignore[no-untyped-call]
+                body["content"]["application/json"]["example"] = _EXAMPLES.get(code, {"detail": _MEANINGS[code]})
                 bodies[str(code)] = body | {"description": _MEANINGS[code]}
         return dict(sorted(bodies.items()))
 

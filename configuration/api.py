@@ -26,7 +26,7 @@ from callcenter_site.openapi import resource
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.rest import Conflict, Deletes, PayloadTooLarge, PortalView, fault_list, permissions_on
-from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_scope
+from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_role, may_give_scope
 from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.blacklist import find_block
 from configuration.idempotency import PortalViewSet, once
@@ -586,7 +586,7 @@ class RoleFilterSet(django_filters.FilterSet):
         "requires_second_factor": False,
     },
     written=["name", "data_scope", "permissions", "requires_second_factor"],
-    note="Nobody gives more than they hold. Built-in roles stay as they are.",
+    note="Nobody gives more than they hold. Of a built-in role, and of one's own, only the second factor can be asked for.",
     destroy={"description": "Only one that nobody has, and no built-in one."},
 )
 class RoleViewSet(Deletes, PortalViewSet):
@@ -597,10 +597,12 @@ class RoleViewSet(Deletes, PortalViewSet):
 
     def get_object(self) -> Role:
         role: Role = super().get_object()
-        if self.request.method not in ("GET", "HEAD") and not may_change_role(self.request.user, role):  # type: ignore[arg-type]
-            raise PermissionDenied(
-                "Built-in roles stay as they are, and you cannot change your own, or one that may more than you."
-            )
+        asker: Any = self.request.user
+        method = self.request.method
+        if method in ("PUT", "PATCH") and not may_give_role(asker, role):
+            raise PermissionDenied("You cannot change a role that may do more than you.")
+        if method == "DELETE" and not may_change_role(asker, role):
+            raise PermissionDenied("Built-in roles stay, and so do your own and one that may do more than you.")
         return role
 
 

@@ -10,11 +10,12 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from rest_framework import exceptions, status
 from rest_framework.request import Request
@@ -26,6 +27,8 @@ from callcenter_site.openapi import IDEMPOTENCY_KEY
 from callcenter_site.rest import AccountViewSet, Conflict
 from configuration.encryption import blind_index
 from configuration.models import IdempotencyKey
+
+log = logging.getLogger(__name__)
 
 KEPT_FOR = dt.timedelta(hours=24)
 GIVEN_UP_AFTER = dt.timedelta(minutes=2)
@@ -59,7 +62,7 @@ def once(handler: Callable[..., Response]) -> Callable[..., Response]:
                 response = handler(view, request, *args, **kwargs)
                 _keep(claim, response, getattr(view, "said_once", ()))
         except BaseException:
-            IdempotencyKey.objects.filter(pk=claim.pk, claimed_at=claim.claimed_at, status_code=None).delete()
+            _let_go(claim)
             raise
         return response
 
@@ -104,6 +107,14 @@ def _claim(request: Request, key: str) -> IdempotencyKey:
         raise BeingAnswered
     there.claimed_at = now
     return there
+
+
+def _let_go(claim: IdempotencyKey) -> None:
+    """Nothing was made. Where the database is what failed, the claim stays until it is taken over."""
+    try:
+        IdempotencyKey.objects.filter(pk=claim.pk, claimed_at=claim.claimed_at, status_code=None).delete()
+    except DatabaseError as error:
+        log.warning("idempotency key %d could not be let go: %s", claim.pk, type(error).__name__)
 
 
 def _keep(claim: IdempotencyKey, response: Response, said_once: Any) -> None:

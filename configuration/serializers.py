@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from callcenter_site.rest import AccountSerializer, MomentField, StrictFields
-from configuration.access import RIGHTS, holds, may_give_scope, reaches
+from configuration.access import RIGHTS, holds, may_change_role, may_give_scope, reaches
 from configuration.models import (
     Account,
     ApiKey,
@@ -251,6 +251,16 @@ class RoleSerializer(AccountSerializer):
         model = Role
         fields: ClassVar[list[str]] = ["id", "name", "kind", "data_scope", "permissions", "requires_second_factor"]
         read_only_fields: ClassVar[list[str]] = ["kind"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Of a built-in role, and of one's own, only the second factor can be asked for."""
+        role = self.instance
+        if role is not None and not may_change_role(self.asker, role):
+            given = attrs if self.partial else self.left_out() | attrs
+            changed = {name for name, value in given.items() if value != getattr(role, name)}
+            if changed - {"requires_second_factor"}:
+                raise PermissionDenied("Of a built-in role, and of your own, you can change only the second factor.")
+        return super().validate(attrs)
 
     def validate_permissions(self, permissions: list[str]) -> list[str]:
         if not holds(self.asker, permissions):

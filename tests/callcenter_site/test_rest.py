@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import threading
+import time
 import wave
 from typing import Any
 
@@ -448,13 +449,21 @@ class TestAtOnce:
         assert len(answers) == n
         return answers
 
-    def test_the_same_request_many_times_at_once_makes_one_row(self, account, api_key):
-        def send(number: int) -> int:
-            return int(self.send("post", REASONS, {"name": "Lunch"}, api_key, **{"Idempotency-Key": "k"}).status_code)
+    def test_the_same_request_many_times_at_once_makes_one_row(self, account, api_key, monkeypatch):
+        """Also where one is turned away by the database with its claim still standing: another takes that over."""
+        monkeypatch.setattr("configuration.idempotency.GIVEN_UP_AFTER", dt.timedelta(seconds=0.5))
 
-        codes = self.together(send)
+        def send(number: int) -> list[int]:
+            codes: list[int] = []
+            while codes[-1:] != [201]:
+                answer = self.send("post", REASONS, {"name": "Lunch"}, api_key, **{"Idempotency-Key": "k"})
+                codes.append(answer.status_code)
+                time.sleep(0.02)
+            return codes
+
+        codes = {code for seen in self.together(send) for code in seen}
         assert BreakReason.objects.filter(account=account).count() == 1
-        assert set(codes) <= {201, 409} and 201 in codes
+        assert codes <= {201, 409}
 
     def test_the_same_name_many_times_at_once_is_taken_once_and_refused_on_its_field(self, account, api_key):
         def send(number: int) -> tuple[int, list[str]]:

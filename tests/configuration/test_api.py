@@ -502,6 +502,19 @@ class TestRolesAndRights:
             assert api.delete(f"{ROLES}{role.pk}/").status_code == 403
             assert api.get(f"{ROLES}{role.pk}/").status_code == 200
 
+    def test_the_second_factor_can_be_asked_of_a_built_in_role_and_of_ones_own(self, account):
+        boss = signed_in(account, Role.Kind.ADMINISTRATOR)
+        for kind in (Role.Kind.AGENT, Role.Kind.ADMINISTRATOR):
+            role = Role.objects.get(account=account, kind=kind)
+            address = f"{ROLES}{role.pk}/"
+            read = boss.get(address).json()
+            assert boss.put(address, read).json() == read  # what was read can be written back
+            assert boss.patch(address, {"name": "x"}).status_code == 403
+            assert boss.patch(address, {"permissions": []}).status_code == 403
+            body = boss.patch(address, {"requires_second_factor": True}).json()
+            assert body == read | {"requires_second_factor": True}
+        assert boss.get(ROLES).status_code == 403  # their own role asks for it now: first they set it up
+
     def test_a_role_somebody_has_stays(self, api, account):
         role = Role.objects.create(account=account, name="Used", permissions=[])
         AgentFactory(account=account, role=role)

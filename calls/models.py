@@ -4,6 +4,10 @@
 replaced as a whole whenever its events are folded again; nobody else writes them.
 """
 
+import re
+
+from auditlog.registry import auditlog
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +16,8 @@ from django.utils.translation import pgettext_lazy
 from agents.models import Agent, SkillGroup
 from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
-from calls.querysets import CallEventQuerySet, CallQuerySet, OfVisibleCalls
+from calls.querysets import CallEventQuerySet, CallQuerySet, OfVisibleCalls, VoicemailQuerySet
+from configuration.encryption import EncryptedTextField
 from configuration.scoping import AccountOwned
 
 
@@ -214,7 +219,11 @@ class Call(AccountOwned):
         verbose_name = _("service record")
         verbose_name_plural = _("service records")
         ordering = ["-started_at", "-pk"]
-        permissions = [("see_full_number", "May see whole phone numbers")]
+        permissions = [
+            ("see_full_number", "May see whole phone numbers"),
+            ("change_remark", "May edit the remarks of others"),
+            ("screen_call", "May ask whether a call is let in"),
+        ]
         constraints = [models.UniqueConstraint(fields=["account", "call_key"], name="call_once")]
         indexes = [
             models.Index(fields=["account", "started_at"], name="call_started"),
@@ -359,6 +368,7 @@ class IvrStep(CallPart):
 
 class AudioState(models.TextChoices):
     EXPECTED = "expected", _("Expected")
+    FAILED = "failed", _("Not to be had")
     STORED = "stored", _("Stored")
 
 
@@ -375,6 +385,10 @@ class CallAudio(AccountOwned):
     content_type = models.CharField(max_length=40, blank=True)
     n_bytes = models.PositiveBigIntegerField(_("size"), default=0)
     sha256 = models.CharField(max_length=64, blank=True)
+    peaks = models.BinaryField(null=True, editable=False, help_text="How loud it is, a byte for each slice; null: not known.")
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    retry_at = models.DateTimeField(null=True, help_text="When its address is asked next; null: not any more, or never.")
+    error = models.CharField(_("reason"), max_length=200, blank=True)
 
     objects = OfVisibleCalls.as_manager()  # type: ignore[misc]
 
@@ -392,6 +406,10 @@ class Recording(CallAudio):
         ordering = ["-recorded_at", "-pk"]
         permissions = [("listen_recording", "May listen to recordings and voicemail")]
         constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="recording_once")]
+        indexes = [
+            models.Index(fields=["account", "recorded_at", "id"], name="recording_time"),
+            models.Index(fields=["retry_at"], name="recording_due"),
+        ]
 
 
 class Voicemail(CallAudio):
@@ -400,12 +418,106 @@ class Voicemail(CallAudio):
     )
     heard_by = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("heard by"))
     heard_at = models.DateTimeField(_("heard"), null=True)
+    assigned_to = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("assigned to")
+    )
+    called_back_by = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("called back by")
+    )
+    called_back_at = models.DateTimeField(_("called back"), null=True)
+
+    objects = VoicemailQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("voicemail")
         verbose_name_plural = _("voicemail")
         ordering = ["-recorded_at", "-pk"]
         constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="voicemail_once")]
+        indexes = [
+            models.Index(fields=["account", "recorded_at", "id"], name="voicemail_time"),
+            models.Index(fields=["account", "heard_at", "recorded_at"], name="voicemail_heard"),
+            models.Index(fields=["retry_at"], name="voicemail_due"),
+        ]
+
+
+class SoundKind(models.TextChoices):
+    RECORDING = "recording", _("Recording")
+    VOICEMAIL = "voicemail", _("Voicemail")
+
+
+class IncomingSound(AccountOwned):
+    """A sound file that came in and is in no record yet: its store is away, or its call is not known.
+
+    The row names the file, in the spool or in storage, until a recording or voicemail does.
+    """
+
+    class State(models.TextChoices):
+        SPOOLED = "spooled", _("Waits for the store")
+        WAITING = "waiting", _("Waits for its call")
+
+    kind = models.CharField(_("kind"), max_length=10, choices=SoundKind)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.SPOOLED)
+    call_id = models.CharField(_("call ID"), max_length=255)
+    call_key = Sha256Field(editable=False)
+    reference = models.CharField(_("reference"), max_length=2000, blank=True)
+    recorded_at = models.DateTimeField(_("recorded"), null=True)
+    duration_seconds = models.FloatField(_("length"), null=True)
+    content_type = models.CharField(max_length=40)
+    n_bytes = models.PositiveBigIntegerField(_("size"))
+    sha256 = models.CharField(max_length=64)
+    peaks = models.BinaryField(null=True, editable=False)
+    spool_name = models.CharField(max_length=60, blank=True, help_text="Name in the spool; empty: no longer there.")
+    key = models.CharField(max_length=200, blank=True)
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    retry_at = models.DateTimeField(_("due"), default=timezone.now)
+    error = models.CharField(_("reason"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("incoming sound file")
+        verbose_name_plural = _("incoming sound files")
+        ordering = ["received_at", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "kind", "call_key", "sha256"], name="incoming_sound_once"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "retry_at", "id"], name="incoming_sound_due"),
+            models.Index(fields=["account", "received_at", "id"], name="incoming_sound_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class SoundSource(AccountOwned):
+    """A host the portal may fetch announced sound files from."""
+
+    host = models.CharField(_("host"), max_length=253, help_text=_("As in the address: files.example.com, or with its port."))
+    user_name = models.CharField(_("user name"), max_length=100, blank=True)
+    secret = EncryptedTextField(
+        _("password or token"), blank=True, help_text=_("With a user name: HTTP Basic; alone: sent as a bearer token.")
+    )
+    allows_http = models.BooleanField(
+        _("also without TLS"), default=False, help_text=_("Only for a host inside your own network.")
+    )
+    is_active = models.BooleanField(_("in use"), default=True)
+
+    class Meta:
+        verbose_name = _("source of recordings")
+        verbose_name_plural = _("sources of recordings")
+        ordering = ["host"]
+        constraints = [models.UniqueConstraint(fields=["account", "host"], name="sound_source_once")]
+
+    def __str__(self) -> str:
+        return self.host
+
+    def clean(self) -> None:
+        host = self.host.strip().lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+        if not re.fullmatch(r"(?=[^:]{1,253}(:|$))[a-z0-9-]+(\.[a-z0-9-]+)*(:[1-9][0-9]{0,4})?", host):
+            raise ValidationError({"host": _("Write the name of one host, like files.example.com or pbx.example.com:8443.")})
+        self.host = host
+        if self.user_name and not self.secret:
+            raise ValidationError({"secret": _("A user name needs its password.")})
 
 
 class Connection(AccountOwned):
@@ -468,3 +580,6 @@ class StaleCallSlot(AccountOwned):
 
     class Meta:
         indexes = [models.Index(fields=["account", "slot"], name="stale_call_slot")]
+
+
+auditlog.register(SoundSource, mask_fields=["secret"], mask_callable="callcenter_site.audit.unsaid")

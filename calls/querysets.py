@@ -78,6 +78,26 @@ class OfVisibleCalls(AccountQuerySet):
         return rows.filter(call_id__in=Call.objects.visible_to(actor).values("pk"))
 
 
+class VoicemailQuerySet(OfVisibleCalls):
+    def visible_to(self, actor: Actor) -> Self:
+        """Also messages for the person's own groups, and those assigned to the person: nobody spoke with the caller, so
+        the call itself may be nobody's."""
+        scope = getattr(actor, "data_scope", Role.DataScope.ACCOUNT)
+        if scope == Role.DataScope.ACCOUNT:
+            return super().visible_to(actor)
+        person: Any = actor
+        rows = self.for_account(person.account_id) if person.account_id else self.none()
+        from calls.models import Call  # the models import their querysets
+
+        mine = Q(assigned_to_id=person.pk) | Q(call_id__in=Call.objects.visible_to(actor).values("pk"))
+        if scope == Role.DataScope.GROUPS:
+            mine |= Q(skill_group_id__in=own_groups(actor))
+        return rows.filter(mine)
+
+    def unheard(self) -> Self:
+        return self.filter(heard_at=None)
+
+
 class CallEventQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Only whoever sees the whole account: an event comes before its call, so it is nobody's and no group's."""

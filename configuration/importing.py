@@ -642,7 +642,7 @@ def _check(work: _Work, *, then: str) -> None:
     preview: list[dict[str, Any]] = []
     n_done = 0
     work.mark(n_done=0)
-    for chunk in work.run.chunks.order_by("number").iterator(chunk_size=1):
+    for chunk in _one_by_one(work.run.chunks.all()):
         batch = work.rows_of(chunk)
         work.sheet.check(batch, seen)
         n_done += len(batch)
@@ -656,6 +656,12 @@ def _check(work: _Work, *, then: str) -> None:
         work.run.preview = json.dumps(preview, ensure_ascii=False)
         work.mark(state=then, **_totals(work.run))
         work.run.save(update_fields=["preview"])
+
+
+def _one_by_one(chunks: Any) -> Iterator[ImportChunk]:
+    """Each chunk read by itself: SQLite refuses to write on a connection whose reading began before somebody else wrote."""
+    for pk in list(chunks.order_by("number").values_list("pk", flat=True)):
+        yield chunks.model._base_manager.get(pk=pk)
 
 
 def _keep_report(chunk: ImportChunk, batch: Sequence[SheetRow], before: list[Any], **changes: Any) -> None:
@@ -683,7 +689,7 @@ def _write(work: _Work) -> None:
         if run.state != ImportRun.State.WRITING:
             return
     n_done = run.n_rows - (waiting.aggregate(n=Sum("n_rows"))["n"] or 0)
-    for chunk in waiting.order_by("number").iterator(chunk_size=1):
+    for chunk in _one_by_one(waiting):
         n_done += chunk.n_rows
         try:
             _write_chunk(work, chunk, n_done, one_by_one=False)
@@ -786,7 +792,7 @@ def errors_of(run: ImportRun) -> Iterator[tuple[int, str, str, str]]:
     """Row, heading of the column, what stands there (as long as it is kept), and what is wrong."""
     kind = SHEETS.get(run.sheet)
     titles = {column.name: column.title for column in kind.columns} if kind else {}
-    for chunk in run.chunks.exclude(n_bad=0).order_by("number").iterator(chunk_size=1):
+    for chunk in _one_by_one(run.chunks.exclude(n_bad=0)):
         cells = {number: dict(zip(run.columns, said, strict=False)) for number, said in json.loads(chunk.rows or "[]")}
         for number, column, said in json.loads(chunk.errors or "[]"):
             yield number, titles.get(column, column), cells.get(number, {}).get(column, ""), said

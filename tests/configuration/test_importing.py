@@ -347,6 +347,22 @@ def test_a_worker_thought_dead_stops_when_it_comes_back(monkeypatch, boss):
     assert Keyword.objects.count() == 2
 
 
+def test_no_reading_goes_on_while_a_batch_is_written(monkeypatch, boss):
+    """What SQLite would refuse when somebody else writes in between, said without a second connection."""
+    small_batches(monkeypatch, KeywordSheet)
+    run = upload(KeywordSheet, boss, ["phrase"], *[[f"word {n}"] for n in range(8)])
+
+    def no_open_cursor(self, *args, **kwargs):
+        raise AssertionError("a cursor stays open between batches")
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.iterator", no_open_cursor)
+    work_on(run.pk)
+    choose_to_write(run, actor=boss, only_if_all_good=True)
+    work_on(run.pk)
+    run.refresh_from_db()
+    assert run.state == State.DONE
+
+
 def test_a_task_that_comes_twice_does_its_work_once(boss):
     run = written(KeywordSheet, boss, ["phrase"], ["a"])
     assert not work_on(run.pk)

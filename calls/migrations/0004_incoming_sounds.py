@@ -10,10 +10,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0003_second_factors_and_links'),
         ('calls', '0003_connections'),
         ('configuration', '0010_check_number'),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [

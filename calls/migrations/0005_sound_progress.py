@@ -10,10 +10,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AlterModelOptions(
-            name='call',
-            options={'ordering': ['-started_at', '-pk'], 'permissions': [('see_full_number', 'May see whole phone numbers'), ('change_remark', 'May edit the remarks of others'), ('screen_call', 'May ask whether a call is let in')], 'verbose_name': 'service record', 'verbose_name_plural': 'service records'},
-        ),
         migrations.AddField(
             model_name='recording',
             name='attempts',

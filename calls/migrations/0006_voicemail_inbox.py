@@ -8,6 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('agents', '0003_second_factors_and_links'),
         ('calls', '0005_sound_progress'),
     ]
 

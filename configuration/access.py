@@ -20,6 +20,7 @@ SEE_RECORDINGS = "calls.view_recording"
 SEE_VOICEMAIL = "calls.view_voicemail"
 SEE_FIGURES = "analytics.see_figures"
 SET_STATUS = "agents.set_status"
+CHANGE_REMARK = "calls.change_remark"
 
 
 def _all_of(app: str, model: str, *actions: str) -> set[str]:
@@ -55,6 +56,7 @@ _SUPERVISOR = (
     | {
         SEE_FULL_NUMBER,
         SET_STATUS,
+        CHANGE_REMARK,
         "agents.use_desk",
         "agents.view_agentphone",
         "agents.view_devicecheck",
@@ -99,6 +101,7 @@ _CONFIGURATION_READ = {
     f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
 }
 CHECK_NUMBER = "configuration.check_number"
+SCREEN_CALL = "calls.screen_call"
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.EVENTS_WRITE: {"calls.add_callevent"},
     ApiKey.Scope.CALLS_READ: {"calls.view_call", SEE_FULL_NUMBER, SEE_RECORDINGS, SEE_VOICEMAIL},
@@ -116,8 +119,9 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     | _all_of("configuration", "apikey", "view", "add", "change")
     | _all_of("configuration", "account", "view", "change"),
     ApiKey.Scope.BLACKLIST_CHECK: {CHECK_NUMBER},
+    ApiKey.Scope.CALLS_SCREEN: {SCREEN_CALL},
 }
-ONLY_FOR_KEYS = {"calls.add_callevent", "agents.add_devicecheck", CHECK_NUMBER}
+ONLY_FOR_KEYS = {"calls.add_callevent", "agents.add_devicecheck", CHECK_NUMBER, SCREEN_CALL}
 """What no role holds, because no person does it: whoever makes keys may give it to one."""
 HANDED_ON: dict[str, frozenset[str]] = {ApiKey.Scope.AGENTS_WRITE: frozenset(_AGENT)}
 """What a scope lets a key hand on in a role that sees own records only, though the key does none of it itself: keys bring
@@ -171,6 +175,12 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("See whole phone numbers"),
                 SEE_FULL_NUMBER,
                 about=_("Customers' numbers are shown whole, and each look at one is in the audit log."),
+            ),
+            _right(
+                _("Edit remarks of others"),
+                "calls.view_call",
+                CHANGE_REMARK,
+                about=_("Write the remark and the disposition of calls that others took. One's own need no right."),
             ),
             _right(
                 _("See which recordings and voicemail there are"),

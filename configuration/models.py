@@ -250,6 +250,12 @@ class ServiceNumber(Listed):
     )
     direction = models.CharField(_("direction"), max_length=10, choices=Direction, default=Direction.BOTH)
     default_skill_group = models.CharField(_("default skill group"), max_length=60, blank=True)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"),
+        default=0,
+        validators=[MaxValueValidator(1000)],
+        help_text=_("Of its callers in the queue, from 0 to 1000. The platform asks for it before it accepts a call."),
+    )
     is_active = models.BooleanField(_("in use"), default=True)
 
     class Meta:
@@ -601,6 +607,7 @@ class ApiKey(AccountOwned):
         CONFIGURATION_READ = "configuration:read", _("read configuration")
         CONFIGURATION_WRITE = "configuration:write", _("manage configuration")
         BLACKLIST_CHECK = "blacklist:check", _("ask whether a number is blocked")
+        CALLS_SCREEN = "calls:screen", _("ask whether a call is let in")
 
     name = models.CharField(_("name"), max_length=60, help_text=_("Which system uses it."))
     prefix = models.CharField(_("prefix"), max_length=12, unique=True, editable=False)

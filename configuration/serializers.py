@@ -59,7 +59,16 @@ class ServiceNumberSerializer(AccountSerializer):
 
     class Meta:
         model = ServiceNumber
-        fields: ClassVar[list[str]] = ["id", "number", "label", "provider", "direction", "default_skill_group", "is_active"]
+        fields: ClassVar[list[str]] = [
+            "id",
+            "number",
+            "label",
+            "provider",
+            "direction",
+            "default_skill_group",
+            "priority",
+            "is_active",
+        ]
         extra_kwargs: ClassVar[dict[str, Any]] = {
             "number": {"help_text": "Written in any form, answered as E.164."},
             "default_skill_group": {"help_text": "Name of the skill group its calls go to."},

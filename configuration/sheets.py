@@ -388,6 +388,7 @@ class ServiceNumberSheet(Sheet):
         Column("provider", said_of(ServiceNumber, "provider"), help=_("Empty: looked up from the number."), width=24),
         Choice("direction", said_of(ServiceNumber, "direction"), ServiceNumber.Direction, example=_("both")),
         Column("default_skill_group", said_of(ServiceNumber, "default_skill_group"), example=_("Sales"), width=24),
+        WholeNumber("priority", said_of(ServiceNumber, "priority"), example="0", width=10),
         YesNo("is_active", said_of(ServiceNumber, "is_active"), example=_("yes"), width=10),
     )
 

@@ -24,7 +24,7 @@ class ServiceNumberAdmin(SheetAdmin, ListAdmin):
     search_help_text = _("Number in any written form, or label")
     fieldsets = [
         (None, {"fields": ["number", "label", "direction", "is_active"]}),
-        (_("Details"), {"fields": ["provider", "default_skill_group"]}),
+        (_("Details"), {"fields": ["provider", "default_skill_group", "priority"]}),
     ]
     empty_icon = "dialpad"
     empty_title = _("No service numbers yet")

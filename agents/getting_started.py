@@ -36,7 +36,7 @@ _STEPS: list[tuple[str, Any, Any, str, tuple[str, ...]]] = [
     (
         "groups",
         _("Make a skill group"),
-        _("Calls are queued for a group, such as Sales or Support."),
+        _("Calls are queued for a group, and its agents take them."),
         "admin:agents_skillgroup_add",
         ("agents.add_skillgroup",),
     ),

@@ -673,7 +673,7 @@ class ImportRun(AccountOwned):
     heartbeat_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
 
-    objects = ImportRunQuerySet.as_manager()
+    objects = ImportRunQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("import")

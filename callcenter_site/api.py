@@ -13,7 +13,7 @@ from agents.api import (
     StatusChangeViewSet,
 )
 from analytics.api import LiveView, SummaryView
-from calls.api import CallViewSet, EventsView
+from calls.api import CallViewSet, EventsView, ScreenView
 from configuration.api import (
     AccountView,
     ApiKeyViewSet,
@@ -53,6 +53,8 @@ router.register("api-keys", ApiKeyViewSet, basename="api-key")
 urlpatterns = [
     path("events", EventsView.as_view(), name="events"),
     path("events/", EventsView.as_view(schema=None), name="events-slash"),  # the other routes end so, and people type it by habit
+    path("calls/screen", ScreenView.as_view(), name="call-screen"),
+    path("calls/screen/", ScreenView.as_view(schema=None), name="call-screen-slash"),
     path("live/", LiveView.as_view(), name="live"),
     path("summary/", SummaryView.as_view(), name="summary"),
     path("account/", AccountView.as_view(), name="account"),

@@ -17,7 +17,8 @@ def _page(title: Any, icon: str, url_name: str, permission: str) -> dict[str, An
 
 
 DESK_RECORDS = reverse_lazy("calls:desk-records")
-"""What the desk shows of calls: agents know no calls, so the address is told here."""
+DESK_CALLS = reverse_lazy("calls:desk-calls")
+"""What the desk shows of calls: agents know no calls, so the addresses are told here."""
 
 
 def account_name(request: HttpRequest) -> str:

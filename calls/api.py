@@ -27,8 +27,11 @@ from calls.cloudevents import (
 from calls.filters import CallFilterSet
 from calls.models import Call
 from calls.querysets import parts_seen_by
-from calls.serializers import CallDetailSerializer, CallSerializer
-from configuration.models import Account
+from calls.screening import Screening, screen_call
+from calls.serializers import CallDetailSerializer, CallSerializer, ScreenCallSerializer, ScreeningSerializer
+from configuration.access import SCREEN_CALL
+from configuration.models import Account, IvrPrompt
+from configuration.views import prompt_link
 
 
 class EventsView(PortalView):
@@ -87,6 +90,101 @@ def _status_of(answers: list[dict[str, Any]]) -> int:
         return 202
     refused = codes - {200}
     return (409 if refused == {409} else 400) if refused else 200
+
+
+_LET_IN = {
+    "decision": "allow",
+    "reason": "",
+    "rule": None,
+    "service_number": "+861055500001",
+    "service_number_label": "Hotline",
+    "skill_group": "Sales",
+    "priority": 5,
+    "provider": "China Mobile",
+    "location": "Beijing",
+    "prompts": [
+        {"code": "welcome", "kind": "tts", "language": "en", "text": "Welcome to Harbour Travel.", "audio_url": None},
+    ],
+    "warnings": [],
+}
+
+
+class ScreenView(PortalView):
+    required_permissions = {"POST": SCREEN_CALL}
+
+    @extend_schema(
+        operation_id="calls_screen",
+        summary="Ask whether a call is let in",
+        description="Asked before a call is accepted: the blacklist decides, and the service number says group, priority and "
+        "prompts. A few indexed queries, however long the lists. Nothing of it is kept, and the numbers stand in no log. A "
+        "number that is no service number of the account is let in, with a warning. Where the portal cannot be asked, let "
+        "the call in.",
+        tags=["calls"],
+        request=ScreenCallSerializer,
+        responses=ScreeningSerializer,
+        examples=[
+            OpenApiExample(
+                "A call comes in",
+                value={"calling_number": "138 0013 8000", "called_number": "010 5550 0001", "prompts": ["welcome"]},
+                request_only=True,
+            ),
+            OpenApiExample("Let in", value=_LET_IN, response_only=True),
+            OpenApiExample(
+                "Turned away",
+                value={
+                    **_LET_IN,
+                    "decision": "reject",
+                    "reason": "Repeated abuse",
+                    "rule": {"id": 501, "match": "+8613800138000", "until": None},
+                },
+                response_only=True,
+            ),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        asked = ScreenCallSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        asker: Any = request.user
+        given = asked.validated_data
+        screening = screen_call(
+            account=asker.account,
+            calling_number=given["calling_number"],
+            called_number=given["called_number"],
+            direction=given["direction"],
+            prompt_codes=given.get("prompts"),
+            at=timezone.now(),
+        )
+        answer = ScreeningSerializer(_as_answer(screening, request)).data
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+
+def _as_answer(screening: Screening, request: Request) -> dict[str, Any]:
+    owned = screening.service_number
+    return {
+        "decision": "allow" if screening.is_allowed else "reject",
+        "reason": screening.block.reason if screening.block else "",
+        "rule": screening.block,
+        "service_number": owned and owned.number,
+        "service_number_label": owned.label if owned else "",
+        "skill_group": owned.default_skill_group if owned else "",
+        "priority": owned.priority if owned else 0,
+        "provider": screening.provider,
+        "location": screening.location,
+        "prompts": [_as_prompt(prompt, request) for prompt in screening.prompts],
+        "warnings": [{"field": name, "reason": reason} for name, reason in screening.warnings],
+    }
+
+
+def _as_prompt(prompt: IvrPrompt, request: Request) -> dict[str, Any]:
+    is_audio = prompt.kind == IvrPrompt.Kind.AUDIO
+    link = request.build_absolute_uri(prompt_link(prompt)) if is_audio and prompt.audio_bytes else None
+    return {
+        "code": prompt.code,
+        "kind": prompt.kind,
+        "language": prompt.language,
+        "text": "" if is_audio else prompt.text,
+        "audio_url": link,
+    }
 
 
 _LISTED = OpenApiExample(

@@ -1,12 +1,14 @@
 """Service records as integrators read them. Durations are in seconds, times in UTC."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from callcenter_site.rest import AccountSerializer
+from callcenter_site.openapi import FaultSerializer
+from callcenter_site.rest import AccountSerializer, StrictFields
 from calls import masking
 from calls.models import Call, CallLeg, Direction, IvrStep, QueueEntry, Recording, Voicemail
+from configuration.models import IvrPrompt
 
 _STAFF_ID = "Staff ID; null where no agent is known."
 
@@ -198,3 +200,47 @@ class CallDetailSerializer(CallSerializer):
             "recordings",
             "voicemails",
         ]
+
+
+class ScreenCallSerializer(StrictFields):
+    calling_number = serializers.CharField(
+        max_length=60, allow_blank=True, help_text="In any written form; empty: the caller withholds it."
+    )
+    called_number = serializers.CharField(max_length=60, allow_blank=True, help_text="In any written form.")
+    direction = serializers.ChoiceField(choices=[Direction.INBOUND, Direction.OUTBOUND], default=Direction.INBOUND)
+    prompts = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        required=False,
+        max_length=100,
+        help_text="Codes of the prompts your call flow plays. Left out: all in use; an empty list: none.",
+    )
+
+
+class ScreeningRuleSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(source="pk", help_text="The row of the blacklist that decides.")
+    match = serializers.CharField(source="written", help_text="Its number, or its prefix with a `*`.")
+    until = serializers.DateTimeField(source="blocked_until", allow_null=True, help_text="Null: for good.")
+
+
+class ScreenedPromptSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    kind = serializers.ChoiceField(choices=IvrPrompt.Kind.choices)
+    language = serializers.CharField(allow_blank=True)
+    text = serializers.CharField(allow_blank=True, help_text="Empty for `audio`.")
+    audio_url = serializers.CharField(
+        allow_null=True, help_text="For `audio`: where its file is fetched, for a minute. Keep it by the prompt's code."
+    )
+
+
+class ScreeningSerializer(serializers.Serializer[Any]):
+    decision = serializers.ChoiceField(choices=["allow", "reject"])
+    reason = serializers.CharField(allow_blank=True, help_text="What the blacklist says of a number that is rejected.")
+    rule = ScreeningRuleSerializer(allow_null=True, help_text="Null: allowed.")
+    service_number = serializers.CharField(allow_null=True, help_text="As E.164; null: none of this account in use.")
+    service_number_label = serializers.CharField(allow_blank=True)
+    skill_group = serializers.CharField(allow_blank=True, help_text="The service number's default group.")
+    priority = serializers.IntegerField(help_text="Of the service number's callers, 0 to 1000.")
+    provider = serializers.CharField(allow_blank=True, help_text="Telecom provider of the customer's number, where known.")
+    location = serializers.CharField(allow_blank=True, help_text="Where the customer's number is from, where known.")
+    prompts = ScreenedPromptSerializer(many=True)
+    warnings = FaultSerializer(many=True, help_text="What is odd about the question; it is answered all the same.")

@@ -9,4 +9,7 @@ urlpatterns = [
     path("admin/calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
     path("admin/calls/audio/<str:token>", views.audio, name="audio"),
     path("desk/records/", views.desk_records, name="desk-records"),
+    path("desk/calls/", views.desk_calls, name="desk-calls"),
+    path("desk/call/<int:pk>/", views.desk_call, name="desk-call"),
+    path("desk/call/<int:pk>/remark/", views.remark, name="remark"),
 ]

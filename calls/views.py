@@ -1,28 +1,34 @@
-"""Listening to recordings and voicemail, and what the desk shows of an agent's calls.
+"""Listening to recordings and voicemail, what the desk shows of an agent's calls, and what people write about them.
 
 Whoever presses play is checked here (permission, account, data scope), written into the audit log, and sent on to a
 link that opens the file for a minute and for them alone. Nothing else in the portal hands out audio.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core import signing
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.storage import FileSystemStorage, default_storage
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from callcenter_site import stored_audio
 from callcenter_site.audit import Look, log_look
+from calls import tasks
 from calls.desk import own_day
-from calls.models import AudioState, Recording, Voicemail
+from calls.masking import sees_numbers, shown_text
+from calls.models import AudioState, Call, Recording, Voicemail
+from calls.remarks import ChangedMeanwhile, Remark, may_remark, new_token, only_adds, write_remark
+from calls.screen_pop import open_calls, panel_of
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 
 LINK_SECONDS = stored_audio.LINK_SECONDS
@@ -95,12 +101,77 @@ def _file_name(stored: Recording | Voicemail) -> str:
     return f"{stored._meta.model_name}-{stored.pk}.{_ENDINGS.get(stored.content_type, 'bin')}"
 
 
-@never_cache
-@login_required
-@require_GET
+# --- The desk --------------------------------------------------------------------------------------------------------
+
+
+def _at_a_desk(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Parts of the desk's page, for whoever has a desk and may see calls."""
+
+    @never_cache
+    @login_required
+    @require_GET
+    @functools.wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        person: Any = request.user
+        if not (person.has_perm("agents.use_desk") and person.has_perm("calls.view_call")):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+@_at_a_desk
+def desk_calls(request: HttpRequest) -> HttpResponse:
+    """Which calls belong on the desk now; the page fetches those that are new or have changed."""
+    person: Any = request.user
+    calls = open_calls(agent=person, at=timezone.now())
+    return JsonResponse({"agent": person.pk, "calls": [{"id": one.call_id, "version": one.version} for one in calls]})
+
+
+@_at_a_desk
+def desk_call(request: HttpRequest, pk: int) -> HttpResponse:
+    """One call as its agent is shown it. Of a call they have no part in, nobody is told that there is one."""
+    panel = panel_of(agent=request.user, call_id=pk, at=timezone.now())  # type: ignore[arg-type]
+    if panel is None:
+        raise Http404
+    return render(request, "calls/pop_up.html", {"panel": panel, "token": new_token()})
+
+
+@_at_a_desk
 def desk_records(request: HttpRequest) -> HttpResponse:
     """An agent's own calls of today, as a part of the desk's page."""
     person: Any = request.user
+    return render(request, "calls/desk_records.html", {"day": own_day(agent=person, at=timezone.now())})
+
+
+@never_cache
+@login_required
+@require_POST
+def remark(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the desk's form sends: the remark as it stands then, or why it does not."""
+    person: Any = request.user
     if not (person.has_perm("agents.use_desk") and person.has_perm("calls.view_call")):
         raise PermissionDenied
-    return render(request, "calls/desk_records.html", {"day": own_day(agent=person, at=timezone.now())})
+    call = Call.objects.visible_to(person).select_related("account").filter(pk=pk).first()
+    if call is None:
+        raise Http404
+    if not may_remark(person, call):
+        raise PermissionDenied
+    try:
+        now = write_remark(call=call, by=person, form=request.POST, at=timezone.now())
+    except ValidationError as error:
+        return JsonResponse({"detail": " ".join(error.messages)}, status=400)
+    except ChangedMeanwhile as change:
+        return JsonResponse({"detail": str(change), **_as_json(change.now, person)}, status=409)
+    tasks.nudge()
+    return JsonResponse({"said": _("Saved."), **_as_json(now, person)})
+
+
+def _as_json(now: Remark, person: Any) -> dict[str, Any]:
+    return {
+        "text": shown_text(now.text, whole=sees_numbers(person)),
+        "disposition": now.disposition,
+        "began_with": now.fingerprint,
+        "token": new_token(),
+        "only_adds": only_adds(person, now),
+    }

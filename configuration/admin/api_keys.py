@@ -23,13 +23,14 @@ from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.models import Account, ApiKey, Role
 
 _GROUPS: list[tuple[Any, list[ApiKey.Scope]]] = [
-    (_("Telephony platform"), [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.BLACKLIST_CHECK]),
+    (_("Telephony platform"), [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_SCREEN, ApiKey.Scope.BLACKLIST_CHECK]),
     (_("Reports and CRM"), [ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]),
     (_("People"), [ApiKey.Scope.AGENTS_READ, ApiKey.Scope.AGENTS_WRITE]),
     (_("Configuration"), [ApiKey.Scope.CONFIGURATION_READ, ApiKey.Scope.CONFIGURATION_WRITE]),
 ]
 _ABOUT: dict[str, Any] = {
     ApiKey.Scope.EVENTS_WRITE: _("Say what happened to calls and agents. The one a phone system needs."),
+    ApiKey.Scope.CALLS_SCREEN: _("Ask whether a call is let in, and for the group, priority and prompts of its service number."),
     ApiKey.Scope.BLACKLIST_CHECK: _("Ask before a call is put through. The answer says nothing else."),
     ApiKey.Scope.CALLS_READ: _("Calls with whole phone numbers, their recordings and voicemail."),
     ApiKey.Scope.FIGURES_READ: _("Counts and averages; they name no caller."),

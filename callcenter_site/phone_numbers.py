@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 MAX_LENGTH = 32
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９＋", "0123456789+")
 _LONG_DIGITS = re.compile(r"\+?\d(?:[ \-.()/\u00a0\u2010-\u2015]{0,3}\d){6,}")
+_LETTERS = re.compile(r"[A-Za-z@]")
 _NOISE = re.compile(r"[^\d+*#A-Za-z@.]")
 
 
@@ -24,9 +25,12 @@ def validate_region(value: str) -> None:
 def canonical(number: str, region: str) -> str:
     """E.164 if the number can be read as one, else the number without spaces and punctuation.
 
-    Extensions, short codes and withheld callers stay as the platform wrote them; "00" is read as "+".
+    Extensions, short codes and withheld callers stay as the platform wrote them; "00" is read as "+". So does whatever
+    has letters, a name or an address: read as a telephone's keys, it would be somebody's number.
     """
     text = _NOISE.sub("", number.strip().translate(_FULL_WIDTH))[:MAX_LENGTH]
+    if _LETTERS.search(text):
+        return text
     if text.startswith("00"):
         text = "+" + text[2:]
     if (plain := _plain_number(text, region)) is not None:

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callcenter_site import phone_numbers
-from callcenter_site.phone_numbers import canonical
+from callcenter_site.phone_numbers import canonical, is_number
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 CODES = sorted(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
@@ -39,3 +39,10 @@ def test_the_quick_way_reads_a_number_as_the_library_does(number, region):
 def test_common_numbers_are_read_the_quick_way(number):
     found = phone_numbers._plain_number(number, "CN")
     assert found == canonical(number, "CN") or (number.startswith("86") and found is None)
+
+
+@pytest.mark.parametrize("text", ["nobody 1013", "1-800-FLOWERS", "alice@pbx.example", "13800138000 ext 5", "PJSIP/10010010"])
+def test_what_has_letters_is_nobodys_number(text):
+    kept = canonical(text, "US")
+    assert not kept.startswith("+")
+    assert not is_number(kept)

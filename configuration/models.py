@@ -362,7 +362,7 @@ class BlockedNumber(Listed):
 
     class Meta:
         verbose_name = _("blocked number")
-        verbose_name_plural = _("blacklist")
+        verbose_name_plural = _("blocked numbers")
         ordering = ["-created_at", "-pk"]
         permissions = [("check_number", "May ask whether a number is blocked")]
         constraints = [models.UniqueConstraint(fields=["account", "number", "is_prefix"], name="blocked_number_once")]

@@ -8,6 +8,7 @@ app_name = "agents"
 urlpatterns = [
     path("", views.desk, name="desk"),
     path("state/", views.state, name="state"),
+    path("stream/", views.stream, name="stream"),
     path("heartbeat/", views.heartbeat, name="heartbeat"),
     path("status/", views.set_status, name="set-status"),
     path("break-after-call/", views.set_break_after_call, name="break-after-call"),

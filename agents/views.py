@@ -31,7 +31,8 @@ from agents.desk import AT_WORK, break_reasons, choose_break_after_call, choose_
 from agents.devices import ADVICE, CheckedTooSoon, advice_of, how_to_allow, name_browser, name_system, record_check
 from agents.models import Agent, DeviceCheck, Status
 from agents.presence import cancel_planned_break, end_wrap_up, extend_wrap_up, see_agent
-from callcenter_site.navigation import DESK_RECORDS
+from callcenter_site.navigation import DESK_CALLS, DESK_RECORDS
+from callcenter_site.streams import desk_topic, stream_link
 
 ICONS = {Status.AVAILABLE: "call", Status.BUSY: "do_not_disturb_on", Status.OFFLINE: "power_settings_new"}
 CHECKS_SHOWN = 10
@@ -96,6 +97,14 @@ def heartbeat(request: HttpRequest) -> HttpResponse:
         return refused
     see_agent(agent=person, at=timezone.now())
     return JsonResponse(_state(request))
+
+
+@require_GET
+@for_agents
+def stream(request: HttpRequest) -> HttpResponse:
+    """Where an open desk hears at once of what concerns its agent. The link is good for a minute, and the stream ends after
+    five; the page then asks again, so that whoever may no longer hear does not."""
+    return JsonResponse({"agent": request.user.pk, "link": stream_link([desk_topic(request.user.pk)])})  # type: ignore[arg-type]
 
 
 # --- What an agent changes -------------------------------------------------------------------------------------------
@@ -294,6 +303,7 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
     return {
         **context,
         "has_desk": True,
+        "calls_url": DESK_CALLS if person.has_perm("calls.view_call") else "",
         "state": now,
         "at_work": AT_WORK,
         "elapsed_seconds": max(0, now["at"] - now["since"]) // 1000,
@@ -302,7 +312,17 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def _addresses() -> dict[str, str]:
-    names = ("state", "heartbeat", "set-status", "break-after-call", "end-wrap-up", "extend-wrap-up", "device-check", "probe")
+    names = (
+        "state",
+        "stream",
+        "heartbeat",
+        "set-status",
+        "break-after-call",
+        "end-wrap-up",
+        "extend-wrap-up",
+        "device-check",
+        "probe",
+    )
     return {name: reverse(f"agents:{name}") for name in names} | {"sign-in": _sign_in_address()}
 
 
@@ -327,6 +347,12 @@ def _words() -> dict[str, str]:
         "now": _("Your status: {status}"),
         "ends_in": _("Ends by itself in {time}"),
         "ends_open": _("Ends when you say so"),
+        "copied": _("Copied: {what}"),
+        "not_copied": _("The browser did not let it be copied. Select the text and copy it by hand."),
+        "call_now": _("{stage}: {who}"),
+        "draft": _("Draft kept in this browser"),
+        "not_written": _("That did not reach the portal; your draft is kept. Try again."),
+        "page_blocked": _("The browser blocked the page. Allow pop-ups for this site in the address bar, or use the button."),
         "records_failed": _("The records could not be loaded. They are tried again."),
     }
 

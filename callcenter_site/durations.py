@@ -1,6 +1,13 @@
 """Lengths of time as people read them."""
 
+import datetime as dt
+
 from django.utils.translation import gettext as _
+
+
+def milliseconds(moment: dt.datetime) -> int:
+    """For scripts, which count time so."""
+    return round(moment.timestamp() * 1000)
 
 
 def clock(seconds: float | None) -> str:

@@ -47,6 +47,7 @@ class OpenCall:
     call_id: int
     version: str
     """Another one: there is something new to see."""
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,15 @@ class Panel:
         return self.stage in (WRITE_UP, MISSED)
 
     @property
+    def stage_seconds(self) -> float:
+        return max(0.0, (self.at - self.since).total_seconds())
+
+    @property
+    def waits_seconds(self) -> float | None:
+        """Of a caller who still waits."""
+        return max(0.0, (self.at - self.waited_since).total_seconds()) if self.waited_since else None
+
+    @property
     def is_inbound(self) -> bool:
         return self.call.direction == Direction.INBOUND
 
@@ -136,9 +146,11 @@ def open_calls(*, agent: Agent, at: dt.datetime) -> list[OpenCall]:
     going_on = Q(ended_at=None, call__ended_at=None)
     to_write = Q(answered_at__isnull=False, ended_at__gt=at - WRITE_UP_WITHIN, call__remark="", call__disposition="")
     legs = _own_legs(agent).filter(going_on | to_write, offered_at__gt=at - LONGEST_CALL)
-    rows = legs.order_by("-offered_at", "-pk").values_list("call_id", "call__folded_at")[: 2 * MOST_CALLS]
-    newest = dict(reversed([(call_id, _version(folded_at)) for call_id, folded_at in rows]))
-    return [OpenCall(call_id, version) for call_id, version in newest.items()][-MOST_CALLS:]
+    rows = legs.order_by("-offered_at", "-pk").values_list("call_id", "call__folded_at", "ended_at")[: 2 * MOST_CALLS]
+    newest: dict[int, OpenCall] = {}
+    for call_id, folded_at, ended_at in rows:  # of two parts in one call, the later one
+        newest.setdefault(call_id, OpenCall(call_id, _version(folded_at), is_over=ended_at is not None))
+    return list(newest.values())[:MOST_CALLS][::-1]
 
 
 def _own_legs(agent: Agent) -> Any:

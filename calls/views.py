@@ -125,7 +125,9 @@ def desk_calls(request: HttpRequest) -> HttpResponse:
     """Which calls belong on the desk now; the page fetches those that are new or have changed."""
     person: Any = request.user
     calls = open_calls(agent=person, at=timezone.now())
-    return JsonResponse({"agent": person.pk, "calls": [{"id": one.call_id, "version": one.version} for one in calls]})
+    return JsonResponse(
+        {"agent": person.pk, "calls": [{"id": one.call_id, "version": one.version, "is_over": one.is_over} for one in calls]}
+    )
 
 
 @_at_a_desk

@@ -1,4 +1,4 @@
-"""`{{ seconds|clock }}` and `{{ seconds|spoken }}`."""
+"""`{{ seconds|clock }}`, `{{ seconds|spoken }}` and `{{ moment|milliseconds }}`."""
 
 from django import template
 
@@ -7,3 +7,4 @@ from callcenter_site import durations
 register = template.Library()
 register.filter("clock", durations.clock)
 register.filter("spoken", durations.spoken)
+register.filter("milliseconds", durations.milliseconds)

@@ -78,7 +78,7 @@
       all("after-reason").forEach(select => {
         if (state.break_planned && [...select.options].some(option => option.value === state.break_reason)) select.value = state.break_reason;
       });
-      document.title = document.title.replace(/^(● [^|]*\| )?/, $("now") ? `● ${state.label} | ` : "");
+      document.title = document.title.replace(/^(☎ )?(● [^|]*\| )?/, (_, rings = "") => rings + ($("now") ? `● ${state.label} | ` : ""));
       tick();
     };
 
@@ -135,16 +135,28 @@
 
     // --- Heartbeat and what changed elsewhere ------------------------------------------------------------------------
     const worker = new Worker(frame.dataset.worker);
-    const heard = message => {
+    // What concerns calls goes on to the pop-up. Of several tabs, one leads: what is to happen once, happens there.
+    const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+    let recordsLater = null;
+    const heard = (message, isLead = false) => {
       if (message.kind === "state") take(message.state);
+      else if (message.kind === "ask") tell("desk-ask", { isLead });
+      else if (message.kind === "live") frame.classList.toggle("is-live", message.live);
+      else if (message.kind === "written") tell("desk-written", message);
+      else if (message.kind === "call") {
+        tell("desk-call", { call: message.call, isLead });
+        clearTimeout(recordsLater);
+        recordsLater = setTimeout(loadRecords, 700);
+      }
       else if (message.kind === "lost") trouble("lost", message.seconds);
       else if (message.kind !== "token") trouble(message.kind);
     };
     worker.onmessage = ({ data }) => {
       if (data.kind === "token") return worker.postMessage({ token: token() });
-      heard(data);
+      heard(data, true);
       channel?.postMessage(data);
     };
+    document.addEventListener("desk-tell", ({ detail }) => channel?.postMessage(detail));
     worker.postMessage({ kind: "start", urls, agent, token: token() });
     const again = beat => {
       const message = { kind: "now", beat, token: token() };

@@ -18,6 +18,9 @@ SEE_FULL_NUMBER = "calls.see_full_number"
 LISTEN = "calls.listen_recording"
 SEE_RECORDINGS = "calls.view_recording"
 SEE_VOICEMAIL = "calls.view_voicemail"
+HANDLE_VOICEMAIL = "calls.change_voicemail"
+SEND_RECORDING = "calls.add_recording"
+SEND_VOICEMAIL = "calls.add_voicemail"
 SEE_FIGURES = "analytics.see_figures"
 SET_STATUS = "agents.set_status"
 CHANGE_REMARK = "calls.change_remark"
@@ -68,7 +71,8 @@ _SUPERVISOR = (
 _ADMINISTRATOR = (
     _SUPERVISOR
     | {f"calls.{name}" for name in ("view_callevent", "redrive_callevent", "view_connection", "view_unknownname")}
-    | {"retention.view_purgerun"}
+    | {"retention.view_purgerun", "calls.view_incomingsound"}
+    | _all_of("calls", "soundsource")
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of("agents", "agentphone")
     | _all_of("agents", "skillgroup", "view", "add", "change")
@@ -120,8 +124,18 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     | _all_of("configuration", "account", "view", "change"),
     ApiKey.Scope.BLACKLIST_CHECK: {CHECK_NUMBER},
     ApiKey.Scope.CALLS_SCREEN: {SCREEN_CALL},
+    ApiKey.Scope.RECORDINGS_WRITE: {SEND_RECORDING, SEND_VOICEMAIL},
+    ApiKey.Scope.RECORDINGS_READ: {SEE_RECORDINGS, SEE_VOICEMAIL, LISTEN},
+    ApiKey.Scope.VOICEMAIL_WRITE: {SEE_VOICEMAIL, HANDLE_VOICEMAIL},
 }
-ONLY_FOR_KEYS = {"calls.add_callevent", "agents.add_devicecheck", CHECK_NUMBER, SCREEN_CALL}
+ONLY_FOR_KEYS = {
+    "calls.add_callevent",
+    "agents.add_devicecheck",
+    CHECK_NUMBER,
+    SCREEN_CALL,
+    SEND_RECORDING,
+    SEND_VOICEMAIL,
+}
 """What no role holds, because no person does it: whoever makes keys may give it to one."""
 HANDED_ON: dict[str, frozenset[str]] = {ApiKey.Scope.AGENTS_WRITE: frozenset(_AGENT)}
 """What a scope lets a key hand on in a role that sees own records only, though the key does none of it itself: keys bring
@@ -194,6 +208,12 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 SEE_VOICEMAIL,
                 LISTEN,
                 about=_("Play what was said. Each listening is in the audit log."),
+            ),
+            _right(
+                _("Assign voicemail and mark it heard or called back"),
+                SEE_VOICEMAIL,
+                HANDLE_VOICEMAIL,
+                about=_("Keep the voicemail inbox: who takes care of a message, and what became of it."),
             ),
         ],
     ),
@@ -337,6 +357,16 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("See how telephony platforms are connected"),
                 "calls.view_connection",
                 about=_("When each was last heard, and what was refused and why."),
+            ),
+            _right(
+                _("See sound files on their way"),
+                "calls.view_incomingsound",
+                about=_("Files that wait for the store or for their call, and why."),
+            ),
+            _right(
+                _("Say where recordings are fetched from"),
+                _all_of("calls", "soundsource"),
+                about=_("Which hosts the portal asks for recordings that a platform announces by address, and with which password."),
             ),
             _right(
                 _("See names in events that fit nobody"),

@@ -607,6 +607,9 @@ class ApiKey(AccountOwned):
         CONFIGURATION_READ = "configuration:read", _("read configuration")
         CONFIGURATION_WRITE = "configuration:write", _("manage configuration")
         BLACKLIST_CHECK = "blacklist:check", _("ask whether a number is blocked")
+        RECORDINGS_WRITE = "recordings:write", _("send recordings and voicemail")
+        RECORDINGS_READ = "recordings:read", _("fetch recordings and voicemail")
+        VOICEMAIL_WRITE = "voicemail:write", _("mark and assign voicemail")
         CALLS_SCREEN = "calls:screen", _("ask whether a call is let in")
 
     name = models.CharField(_("name"), max_length=60, help_text=_("Which system uses it."))

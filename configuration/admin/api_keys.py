@@ -24,6 +24,7 @@ from configuration.models import Account, ApiKey, Role
 
 _GROUPS: list[tuple[Any, list[ApiKey.Scope]]] = [
     (_("Telephony platform"), [ApiKey.Scope.EVENTS_WRITE, ApiKey.Scope.CALLS_SCREEN, ApiKey.Scope.BLACKLIST_CHECK]),
+    (_("Recordings and voicemail"), [ApiKey.Scope.RECORDINGS_WRITE, ApiKey.Scope.RECORDINGS_READ, ApiKey.Scope.VOICEMAIL_WRITE]),
     (_("Reports and CRM"), [ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]),
     (_("People"), [ApiKey.Scope.AGENTS_READ, ApiKey.Scope.AGENTS_WRITE]),
     (_("Configuration"), [ApiKey.Scope.CONFIGURATION_READ, ApiKey.Scope.CONFIGURATION_WRITE]),
@@ -32,7 +33,10 @@ _ABOUT: dict[str, Any] = {
     ApiKey.Scope.EVENTS_WRITE: _("Say what happened to calls and agents. The one a phone system needs."),
     ApiKey.Scope.CALLS_SCREEN: _("Ask whether a call is let in, and for the group, priority and prompts of its service number."),
     ApiKey.Scope.BLACKLIST_CHECK: _("Ask before a call is put through. The answer says nothing else."),
-    ApiKey.Scope.CALLS_READ: _("Calls with whole phone numbers, their recordings and voicemail."),
+    ApiKey.Scope.RECORDINGS_WRITE: _("Send sound files into the records of calls. It reads nothing."),
+    ApiKey.Scope.RECORDINGS_READ: _("List sound files and fetch what was said. Each fetching is in the audit log."),
+    ApiKey.Scope.VOICEMAIL_WRITE: _("List voicemail, say who takes care of it, and mark it heard or called back."),
+    ApiKey.Scope.CALLS_READ: _("Calls with whole phone numbers, and which recordings and voicemail they have."),
     ApiKey.Scope.FIGURES_READ: _("Counts and averages; they name no caller."),
     ApiKey.Scope.AGENTS_READ: _("Names, groups, phone numbers, status and device checks."),
     ApiKey.Scope.AGENTS_WRITE: _("Add and deactivate agents, move them between groups, set their status."),

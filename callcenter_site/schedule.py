@@ -15,6 +15,12 @@ TIMETABLE = {
     "send_sign_in_links": ("agents.tasks.send_sign_in_links", schedule(60.0)),
     # Slots touched by changed calls are counted again.
     "fill_intervals": ("analytics.tasks.fill_intervals", schedule(5.0)),
+    # Sound files in the spool go to the store, and into the records of calls that are known now.
+    "store_sounds": ("calls.tasks.store_sounds", schedule(5.0)),
+    # Sound files that platforms announced by address are fetched; some addresses live for hours only.
+    "fetch_sounds": ("calls.tasks.fetch_sounds", schedule(10.0)),
+    # Sound files that a telephone system put into the watched folder are taken in.
+    "watch_recordings": ("calls.tasks.watch_recordings", schedule(10.0)),
     # Calls that went silent are closed as lost contact.
     "close_silent_calls": ("calls.tasks.close_silent_calls", schedule(300.0)),
     # Names of agents and groups that events used before the portal knew them are matched.
@@ -37,6 +43,9 @@ TITLES: dict[str, Promise] = {
     "mark_gone": _("Notice who is gone"),
     "send_sign_in_links": _("Send invitations and password links"),
     "fill_intervals": _("Fill intervals"),
+    "store_sounds": _("Store sound files"),
+    "fetch_sounds": _("Fetch sound files"),
+    "watch_recordings": _("Watch the recordings folder"),
     "close_silent_calls": _("Close silent calls"),
     "match_references": _("Match names in events"),
     "recount_intervals": _("Count the last days again"),

@@ -138,6 +138,10 @@ CELERY_BEAT_SCHEDULER = "callcenter_site.timetable:TimetableScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
+    # Moving sound files may take minutes, in which events must not wait.
+    "calls.tasks.store_sounds": {"queue": "sounds"},
+    "calls.tasks.fetch_sounds": {"queue": "sounds"},
+    "calls.tasks.watch_recordings": {"queue": "sounds"},
     "calls.tasks.*": {"queue": "ingest"},
     "analytics.tasks.*": {"queue": "rollup"},
     # An import may take a minute, in which events must not wait.
@@ -151,6 +155,20 @@ CELERY_TASK_DEFAULT_QUEUE = "ingest"
 EVENT_BODY_BYTES = 1024 * 1024
 BODY_BYTES = 11 * 1024 * 1024  # of any other request; a file of 10 MB with its form
 BODY_STALL_SECONDS = 30
+UPLOAD_PATHS = ("/api/v1/recordings", "/api/v1/voicemail")
+UPLOAD_BODY_BYTES = 201 * 1024 * 1024  # of a sound file with its form, from who may send one
+UPLOAD_GATE = "calls.uploads.may_send"
+UPLOADS_AT_ONCE = 16
+# Bodies on their way in lie on the disk that is watched, not in a folder that may be memory.
+FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
+FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+SPOOL_DIR = VAR_DIR / "spool"
+SPOOL_BYTES = env.integer("SPOOL_MB", 4096, minimum=1) * 1024 * 1024
+SPOOL_FILES = 10_000
+RECORDINGS_DIR = env.text("RECORDINGS_DIR")
+RECORDINGS_ACCOUNT = env.text("RECORDINGS_ACCOUNT")
+RECORDINGS_AFTER = env.choice("RECORDINGS_AFTER", ("DELETE", "MOVE"), default="MOVE")
+FETCH_NETWORKS = env.words("FETCH_NETWORKS")  # private ones that sound files may be fetched from; else public ones only
 EVENT_BATCH = 1000
 INBOX_MAX = env.integer("INBOX_MAX", 500_000, minimum=1)
 INBOX_MAX_PER_ACCOUNT = env.integer("INBOX_MAX_PER_ACCOUNT", 100_000, minimum=1)
@@ -332,6 +350,7 @@ SPECTACULAR_SETTINGS = {
         "OutcomeEnum": "calls.models.Outcome",
         "EntryOutcomeEnum": "calls.models.EntryOutcome",
         "AudioStateEnum": "calls.models.AudioState",
+        "SoundStateEnum": "calls.serializers.SOUND_STATES",
         "CallDirectionEnum": "calls.models.Direction",
         "CallLegKindEnum": "calls.models.LegKind",
         "CallLegResultEnum": "calls.models.LegResult",

@@ -15,10 +15,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 
 LINK_SECONDS = 60
 CHUNK = 64 * 1024
-ENDINGS = {"audio/wav": "wav", "audio/mpeg": "mp3", "audio/ogg": "ogg"}
+ENDINGS = {"audio/wav": "wav", "audio/mpeg": "mp3", "audio/ogg": "ogg", "audio/mp4": "m4a"}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _WAV_ENCODINGS = frozenset({1, 3, 6, 7, 0x11, 0x31, 0xFFFE})
 """PCM, float, A-law, µ-law, IMA ADPCM, GSM 6.10, and the extensible header that names one of them."""
+_MP4_BRANDS = frozenset({b"M4A ", b"M4B ", b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"dash", b"3gp4", b"3gp5", b"3gp6"})
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC")
 
 
@@ -30,6 +31,8 @@ def audio_type(head: bytes) -> str:
         return "audio/mpeg"
     if head[:4] == b"OggS" and any(codec in head[:128] for codec in _OGG_CODECS):
         return "audio/ogg"
+    if head[4:8] == b"ftyp" and len(head) >= 16 and head[8:12] in _MP4_BRANDS:
+        return "audio/mp4"
     return ""
 
 

@@ -5,9 +5,10 @@ import threading
 import time
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from calls import ingest
+from calls import fetching, folder, incoming, ingest
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,27 @@ def close_silent_calls() -> None:
 @shared_task
 def match_references() -> None:
     log.info("matched %d names", ingest.match_references(at=timezone.now()))
+
+
+@shared_task
+def store_sounds() -> None:
+    now = timezone.now()
+    n_stored, n_attached = incoming.store_due(at=now), incoming.attach_due(at=now)
+    n_forgotten = incoming.forget_unclaimed(at=now)
+    if n_stored or n_attached or n_forgotten:
+        log.info("sound files: stored %d, put into records %d, forgot %d", n_stored, n_attached, n_forgotten)
+
+
+@shared_task
+def fetch_sounds() -> None:
+    if n_fetched := fetching.fetch_due(at=timezone.now()):
+        log.info("fetched %d sound files", n_fetched)
+
+
+@shared_task
+def watch_recordings() -> None:
+    if settings.RECORDINGS_DIR:
+        log.info("recordings folder: %s", folder.watch_configured(at=timezone.now()))
 
 
 NUDGE_SECONDS = 0.3

@@ -29,7 +29,7 @@ from callcenter_site.timetable import TimetableScheduler
 
 log = logging.getLogger(__name__)
 
-QUEUES = "ingest,rollup,retention"
+QUEUES = "ingest,rollup,retention,sounds"
 TASK_THREADS = 4
 AGAIN_AFTER_SECONDS = 5.0
 REQUESTS_MAY_TAKE_SECONDS = 2

@@ -20,6 +20,7 @@ from calls.models import (
     CallAudio,
     CallEvent,
     CallLeg,
+    CallSeenBy,
     EventState,
     IvrStep,
     QueueEntry,
@@ -46,6 +47,7 @@ KEPT = (
         clock="call__ended_on",
         people=("agent", "agent_reference", "number", "transfer_to", "transfer_agent"),
     ),
+    Kept("calls.CallSeenBy", Lifetime.CALL_DATA, clock="call__ended_on", people=("viewer",)),
     Kept("calls.QueueEntry", Lifetime.CALL_DATA, clock="call__ended_on"),
     Kept("calls.IvrStep", Lifetime.CALL_DATA, clock="call__ended_on", people=("input",)),
     Kept("calls.Connection", Lifetime.CONFIGURATION),
@@ -122,6 +124,7 @@ def erase_calls(*, account: Account, ids: Sequence[int], up_to: dt.date, gone: C
     counts = Counter(files=n_files)
     for kind, model in (*_PARTS, *_AUDIO):
         counts[kind] += delete_rows(model._default_manager.filter(account_id=account.pk, call_id__in=pks))
+    delete_rows(CallSeenBy.objects.for_account(account).filter(call_id__in=pks))
     counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=list(locked.values())))
     counts["calls"] += delete_rows(calls.filter(pk__in=pks))
     return dict(counts)

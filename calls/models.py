@@ -174,7 +174,9 @@ class Call(AccountOwned):
     calling_number = models.CharField(_("calling number"), max_length=NUMBER_LENGTH, blank=True)
     called_number = models.CharField(_("called number"), max_length=NUMBER_LENGTH, blank=True)
     provider = models.CharField(_("telecom provider"), max_length=60, blank=True)
+    is_provider_looked_up = models.BooleanField(default=False, help_text="From the number: the platform did not say.")
     location = models.CharField(_("location"), max_length=100, blank=True)
+    is_location_looked_up = models.BooleanField(default=False, help_text="From the number: the platform did not say.")
 
     started_at = models.DateTimeField(_("started"))
     answered_at = models.DateTimeField(_("answered"), null=True, help_text="When an agent first spoke.")
@@ -193,6 +195,7 @@ class Call(AccountOwned):
     talk_seconds = models.FloatField(_("talk"), default=0, help_text="Speaking with agents, without hold.")
     hold_seconds = models.FloatField(_("hold"), default=0)
     wrap_up_seconds = models.FloatField(_("wrap-up"), default=0)
+    total_seconds = models.FloatField(_("whole call"), default=0, help_text="From start to end; 0 while the call is open.")
 
     disconnect_party = models.CharField(_("ended by"), max_length=10, choices=Party, blank=True)
     end_cause = models.CharField(_("cause"), max_length=40, blank=True)
@@ -206,6 +209,9 @@ class Call(AccountOwned):
     rating_scale = models.PositiveSmallIntegerField(null=True)
     disposition = models.CharField(_("disposition"), max_length=60, blank=True)
     remark = models.TextField(_("remark"), blank=True)
+    has_remark = models.BooleanField(_("remark"), default=False)
+    has_recording = models.BooleanField(_("recording"), default=False)
+    has_voicemail = models.BooleanField(_("voicemail"), default=False)
 
     last_event_at = models.DateTimeField(default=timezone.now)
     folded_at = models.DateTimeField(default=timezone.now)
@@ -235,6 +241,14 @@ class Call(AccountOwned):
             models.Index(fields=["account", "calling_number", "started_at"], name="call_calling"),
             models.Index(fields=["account", "called_number", "started_at"], name="call_called"),
             models.Index(fields=["account", "ended_on", "id"], name="call_expiry"),
+            models.Index(fields=["account", "provider", "started_at"], name="call_provider"),
+            models.Index(fields=["account", "disposition", "started_at"], name="call_disposition"),
+            models.Index(fields=["account", "has_remark", "started_at"], name="call_has_remark"),
+            models.Index(fields=["account", "has_recording", "started_at"], name="call_has_recording"),
+            models.Index(fields=["account", "has_voicemail", "started_at"], name="call_has_voicemail"),
+            models.Index(fields=["account", "rating_asked", "rating_score", "started_at"], name="call_rating"),
+            models.Index(fields=["account", "talk_seconds", "started_at"], name="call_talk"),
+            models.Index(fields=["account", "total_seconds", "started_at"], name="call_total"),
         ]
 
     def __str__(self) -> str:
@@ -256,6 +270,27 @@ class CallPart(AccountOwned):
 
     class Meta:
         abstract = True
+
+
+class CallSeenBy(AccountOwned):
+    """Who sees a call beside those who see the whole account: the agents of its legs, and the groups it was offered to.
+
+    Derived from its parts and written with them. It stands apart so that the calls of one person or group are one stretch of an
+    index, newest first.
+    """
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="seen_by", db_index=False)
+    viewer = models.BigIntegerField(help_text="Id of an agent; of a skill group, as a negative number.")
+    started_at = models.DateTimeField(help_text="When the call started.")
+
+    class Meta:
+        verbose_name = _("who sees a record")
+        verbose_name_plural = _("who sees records")
+        constraints = [models.UniqueConstraint(fields=["call", "viewer"], name="seen_by_once")]
+        indexes = [models.Index(fields=["account", "viewer", "started_at", "call"], name="seen_by_viewer")]
+
+    def __str__(self) -> str:
+        return f"#{self.call_id} {self.viewer}"
 
 
 class CallLeg(CallPart):

@@ -16,11 +16,12 @@ from agents.matching import find_agents, find_skill_groups
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import slots_between
-from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold
+from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold, seconds
 from calls.models import (
     Call,
     CallAudio,
     CallLeg,
+    CallSeenBy,
     IvrStep,
     LegKind,
     QueueEntry,
@@ -69,6 +70,10 @@ _WRITTEN = (
     "ended_on",
     "agent",
     "skill_group",
+    "total_seconds",
+    "has_remark",
+    "has_recording",
+    "has_voicemail",
     "folded_at",
     "sealed_at",
 )
@@ -139,12 +144,12 @@ def replace(
     calls = {bytes(call.call_key): call for call in (*new, *changed)}
     whole = {key: facts for key, facts in folded.items() if not facts.is_addition}
     old_ids = [calls[key].pk for key in whole if key in stored]
-    for model, rows in (
-        (CallLeg, [_leg_row(account, calls[key], leg, names) for key, facts in whole.items() for leg in facts.legs]),
-        (QueueEntry, [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]),
-        (IvrStep, [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]),
-    ):
+    legs = [_leg_row(account, calls[key], leg, names) for key, facts in whole.items() for leg in facts.legs]
+    entries = [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]
+    steps = [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]
+    for model, rows in ((CallLeg, legs), (QueueEntry, entries), (IvrStep, steps)):
         touched |= _replace_parts(model, old_ids, rows)
+    _note_seen_by([calls[key] for key in whole], legs, entries, old_ids)
     _add_audio(account, calls, folded, names)
     _mark(account, touched)
     note_unknown_names(account, names.unknown)
@@ -186,6 +191,8 @@ def relist(*, account: Account, call_ids: Iterable[int]) -> None:
         Call.objects.filter(pk=call.pk).update(
             agent_id=answered[-1].agent_id if answered else None, skill_group_id=groups[-1] if groups else None
         )
+        call.skill_group_id = groups[-1] if groups else None
+        _note_seen_by([call], call.legs.all(), call.queue_entries.all(), [call.pk])
         if groups:
             Voicemail.objects.filter(call_id=call.pk, skill_group=None).update(skill_group_id=groups[-1])
         touched |= _slots_of_call(call)
@@ -201,7 +208,10 @@ def relist(*, account: Account, call_ids: Iterable[int]) -> None:
 
 
 def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None:
+    call.has_recording = call.has_recording or bool(facts.recordings)  # like their rows, only ever added
+    call.has_voicemail = call.has_voicemail or bool(facts.voicemails)
     if facts.is_addition:  # `amended` has set what changed
+        call.has_remark = bool(call.remark.strip())
         call.last_event_at = facts.last_event_at
         return
     call.sealed_at = None  # it was folded from its events, so they are here
@@ -211,6 +221,8 @@ def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None
         call.ended_on = facts.ended_at.astimezone(account.zone).date()
     for name in _COPIED:
         setattr(call, name, getattr(facts, name))
+    call.total_seconds = seconds(facts.started_at, facts.ended_at)
+    call.has_remark = bool(call.remark.strip())
     call.calling_number = canonical(facts.calling_number, account.region)
     call.called_number = canonical(facts.called_number, account.region)
     call.agent_id = names.agents.get(facts.last_agent)
@@ -335,6 +347,23 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.da
         if values[index] is not None
         for slot in _slots(values[index], values[index])
     }
+
+
+def _note_seen_by(calls: list[Call], legs: Iterable[CallLeg], entries: Iterable[QueueEntry], old_ids: list[int]) -> None:
+    """Brings in line who sees the calls; `old_ids` are those of calls that were stored before."""
+    by_id = {call.pk: call for call in calls}
+    wanted = {(call.pk, -call.skill_group_id, call.started_at) for call in calls if call.skill_group_id}
+    wanted |= {(leg.call_id, leg.agent_id, by_id[leg.call_id].started_at) for leg in legs if leg.agent_id}
+    wanted |= {(one.call_id, -one.skill_group_id, by_id[one.call_id].started_at) for one in entries if one.skill_group_id}
+    stored = CallSeenBy.objects.filter(call_id__in=old_ids).values_list("call_id", "viewer", "started_at", "pk")
+    known = {(call_id, viewer, at): pk for call_id, viewer, at, pk in stored} if old_ids else {}
+    if stale := [pk for row, pk in known.items() if row not in wanted]:
+        gone = CallSeenBy.objects.filter(pk__in=stale)
+        gone._raw_delete(gone.db)
+    rows = [
+        (by_id[call_id].account_id, call_id, viewer, at) for call_id, viewer, at in sorted(wanted) if (call_id, viewer, at) not in known
+    ]
+    insert_rows(CallSeenBy, ("account_id", "call_id", "viewer", "started_at"), rows)
 
 
 def _add_audio(account: Account, calls: dict[bytes, Call], folded: dict[bytes, CallFacts], names: _Names) -> None:

@@ -16,8 +16,8 @@ from calls.envelope import MAX_ID
 
 Event = dict[str, Any]
 
-UNKNOWN_TARGET = "unknown"
-"""Whom a call was passed on to, where Asterisk does not say."""
+UNKNOWN_AGENT = UNKNOWN_TARGET = "unknown"
+"""Who it was, or whom a call was passed on to, where Asterisk does not say."""
 WITHHELD = frozenset({"", "<unknown>", "anonymous", "unknown", "unavailable", "restricted", "private", "asserted", "s"})
 INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9]*/[^\s|]+")
 _LONGEST_NUMBER = 32
@@ -53,7 +53,7 @@ class Site:
         for name in (interface, _bare(interface), number, member):
             if name and (known := self.agents.get(name.casefold())):
                 return known
-        return (number or member or interface)[:MAX_ID]
+        return (number or member or interface or UNKNOWN_AGENT)[:MAX_ID]
 
     def agent_of_log(self, text: str) -> str:
         """The agent column of a queue_log: an interface in some lines, the member's name in others."""

@@ -412,8 +412,10 @@ class ManagerEvents:
             self._dial_out(call, source, target, frame, at)
 
     def _dial_phone(self, call: _Call, source: _Channel | None, target: _Channel, at: dt.datetime) -> None:
-        if source is not None and not call.direction and source.kind == "phone":
-            self._start(call, "internal", source.agent, target.agent, source.uid)
+        if source is not None and not call.direction:
+            first = source.agent or next((seat.agent for seat in call.seats if seat.state == "waiting"), "")
+            if first:
+                self._start(call, "internal", first, target.agent, source.uid)
         self._settle_transfer(call, {"to_agent": target.agent})
         self._note_consultation(source, {"to_agent": target.agent})
         self._offer(target, target.agent, at)
@@ -475,8 +477,9 @@ class ManagerEvents:
         if seat is not None and seat.uid == target.uid:
             if seat.state != "ringing" or seat.queue:
                 return  # of a queue: AgentConnect says so
-            if call.root == target.uid and not call.customer:
-                seat.state = "waiting"  # their own phone rang first; the customer is dialled now
+            is_first = not call.direction or target.uid == call.root
+            if is_first or (call.direction == "outbound" and not call.was_reached):
+                seat.state = "waiting"  # their own phone rang first; the other side is dialled now
             else:
                 self._answer(call, seat, at, target)
         elif target.uid == call.customer and call.direction == "outbound":

@@ -9,6 +9,7 @@ same log. A truncated one begins differently and is read from its start.
 import bz2
 import contextlib
 import datetime as dt
+import gc
 import gzip
 import hashlib
 import json
@@ -35,7 +36,7 @@ from calls.vocabulary import AGENT_TYPES
 from configuration.models import Account
 
 LINES_AT_ONCE = 10_000
-EVENTS_AT_ONCE = 2000
+EVENTS_AT_ONCE = 4000
 HEAD_BYTES = 4096
 FILES_REMEMBERED = 64
 CONFLICT = 409
@@ -130,13 +131,14 @@ class QueueLogImport:
 
     def run(self, paths: list[Path], *, tell: Callable[[int], Any] = lambda n: None) -> Summary:
         """Reads the files to their ends, oldest first. `tell` is called with the bytes read since it was called last."""
-        for path in sorted(paths, key=_first_time):
-            with _open(path) as file:
-                head = self._head(file)
-                place = self._place(head)
-                tell(place.offset)
-                self._read(file, head, place, tell=tell, is_whole=path.suffix in _OPENERS)
-        self.finish()
+        with _collecting_seldom():
+            for path in sorted(paths, key=_first_time):
+                with _open(path) as file:
+                    head = self._head(file)
+                    place = self._place(head)
+                    tell(place.offset)
+                    self._read(file, head, place, tell=tell, is_whole=path.suffix in _OPENERS)
+            self.finish()
         return self.summary
 
     def finish(self, at: dt.datetime | None = None) -> None:
@@ -255,7 +257,7 @@ class QueueLogImport:
             return
         for start in range(0, len(events), EVENTS_AT_ONCE):
             self._post(self._unsealed(events[start : start + EVENTS_AT_ONCE]))
-        while fold_due(at=timezone.now()):
+        while fold_due(at=timezone.now(), limit=EVENTS_AT_ONCE):
             pass
 
     def _unsealed(self, events: list[Event]) -> list[Event]:
@@ -286,6 +288,19 @@ class QueueLogImport:
         self.positions.log = self.log.state()
         self.positions.held = [event for events in self._held.values() for event in events]
         self.positions.save()
+
+
+@contextlib.contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Millions of short-lived objects and hardly a cycle among them: looking for cycles took a quarter of the time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _open(path: Path) -> IO[bytes]:

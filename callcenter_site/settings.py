@@ -118,7 +118,8 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("DEFAULT_FROM_EMAIL", default="po
 # Without a broker, tasks pass through the memory of `manage.py serve`; what a stop loses, the timetable finds again.
 CELERY_BROKER_URL = env.url("CELERY_BROKER_URL", schemes=("redis", "rediss", "memory"), default="memory://")
 CELERY_EMBEDDED = CELERY_BROKER_URL.startswith("memory")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+# In one process the worker looks for tasks by itself, by default once a second: a ringing phone cannot wait so long.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"polling_interval": 0.05}
 if not CELERY_EMBEDDED:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "socket_timeout": 3,

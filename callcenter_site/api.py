@@ -14,6 +14,7 @@ from agents.api import (
 )
 from analytics.api import LiveView, SummaryView
 from calls.api import CallViewSet, EventsView, ScreenView
+from calls.sound_api import RecordingViewSet, VoicemailViewSet
 from configuration.api import (
     AccountView,
     ApiKeyViewSet,
@@ -33,6 +34,8 @@ from configuration.api import (
 
 router = SimpleRouter()
 router.register("calls", CallViewSet, basename="call")
+router.register("recordings", RecordingViewSet, basename="recording")
+router.register("voicemail", VoicemailViewSet, basename="voicemail")
 router.register("agents", AgentViewSet, basename="agent")
 router.register("status-changes", StatusChangeViewSet, basename="status-change")
 router.register("skill-groups", SkillGroupViewSet, basename="skill-group")

@@ -9,7 +9,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -30,6 +32,7 @@ class _Refused(Exception):
 class BodyLimit:
     def __init__(self, application: Application) -> None:
         self.application = application
+        self._n_uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,7 +40,11 @@ class BodyLimit:
             return
         try:
             headers = dict(scope["headers"])
-            is_event = scope["path"].rstrip("/") == EVENTS
+            path = scope["path"].rstrip("/")
+            is_event = path == EVENTS
+            if path in settings.UPLOAD_PATHS and scope["method"] == "POST":
+                await self._take_upload(scope, headers, receive, send)
+                return
             if b"transfer-encoding" in headers:
                 # Django reads only a body of declared length. This one is held in memory until its length is known.
                 body = _Body(receive, settings.EVENT_BODY_BYTES)
@@ -50,6 +57,28 @@ class BodyLimit:
         except _Refused as refused:  # raised while the body was read, which is before anything was answered
             await _answer(send, refused)
 
+    async def _take_upload(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """A sound file: much larger than other bodies, so whose it is and whether there is room are asked first."""
+        if b"transfer-encoding" in headers:
+            raise _Refused(411, "Send Content-Length: the size is looked at before anything is taken.")
+        body = _Body(receive, settings.BODY_BYTES)
+        declared = headers.get(b"content-length", b"0")
+        if not body.is_beyond(declared):
+            await self.application(scope, body.receive, send)
+            return
+        body = _Body(receive, settings.UPLOAD_BODY_BYTES)
+        body.expect(declared)
+        refused = await sync_to_async(import_string(settings.UPLOAD_GATE))(headers, int(declared))
+        if refused:
+            raise _Refused(*refused)
+        if self._n_uploads >= settings.UPLOADS_AT_ONCE:
+            raise _Refused(503, "Too many files are coming in at once. Nothing was taken; send it again.")
+        self._n_uploads += 1
+        try:
+            await self.application(scope, body.receive, send)
+        finally:
+            self._n_uploads -= 1
+
 
 class _Body:
     """Passes a body on and counts it."""
@@ -61,10 +90,13 @@ class _Body:
         self.is_whole = False
 
     def expect(self, declared: bytes) -> None:
+        if self.is_beyond(declared):
+            raise self._too_large()
+
+    def is_beyond(self, declared: bytes) -> bool:
         digits = declared.lstrip(b"0") or b"0"
         # Very long digits cannot be turned into an integer at all.
-        if digits.isdigit() and (len(digits) > 18 or int(digits) > self._most):
-            raise self._too_large()
+        return digits.isdigit() and (len(digits) > 18 or int(digits) > self._most)
 
     async def receive(self) -> Message:
         if self.is_whole:  # what comes now is the end of the connection, however late
@@ -113,5 +145,7 @@ async def _answer(send: Send, refused: _Refused) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),  # the rest of the body is not read
     ]
+    if refused.status in (503, 507):
+        headers.append((b"retry-after", b"30"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

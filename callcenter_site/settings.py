@@ -351,7 +351,7 @@ SPECTACULAR_SETTINGS = {
         "OutcomeEnum": "calls.models.Outcome",
         "EntryOutcomeEnum": "calls.models.EntryOutcome",
         "AudioStateEnum": "calls.models.AudioState",
-        "SoundStateEnum": "calls.serializers.SOUND_STATES",
+        "SoundStateEnum": "calls.sound_serializers.SOUND_STATES",
         "CallDirectionEnum": "calls.models.Direction",
         "CallLegKindEnum": "calls.models.LegKind",
         "CallLegResultEnum": "calls.models.LegResult",

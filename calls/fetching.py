@@ -188,7 +188,11 @@ def _allowed(address: str, sources: dict[str, SoundSource]) -> tuple[SplitResult
 
 
 def _ask(pool: urllib3.PoolManager, address: str, place: SplitResult, source: SoundSource) -> Any:
-    headers = {"Accept": "audio/*, application/octet-stream;q=0.8", "Accept-Encoding": "identity", "User-Agent": "callcenter-portal"}
+    headers = {
+        "Accept": "audio/*, application/octet-stream;q=0.8",
+        "Accept-Encoding": "identity",
+        "User-Agent": "callcenter-portal",
+    }
     if source.secret:  # goes to its own host alone: it is looked up anew for each redirect
         whole = base64.b64encode(f"{source.user_name}:{source.secret}".encode()).decode()
         headers["Authorization"] = f"Basic {whole}" if source.user_name else f"Bearer {source.secret}"

@@ -16,6 +16,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -178,7 +179,7 @@ def calls_of_cdr(lines: Iterator[str]) -> dict[str, str]:
     """
     calls: dict[str, str] = {}
     for row in csv.reader(lines):
-        for unique, linked in zip(row, row[1:], strict=False):
+        for unique, linked in pairwise(row):
             if _UNIQUE_ID.fullmatch(linked) and re.fullmatch(r"[\w.-]{6,150}", unique) and re.search(r"[0-9]", unique):
                 calls[unique] = linked
     return calls
@@ -216,11 +217,7 @@ def _take_message(account: Account, folder: Path, path: Path, note: Path, at: dt
     near = Voicemail.objects.for_account(account).filter(
         recorded_at__gte=left_at - dt.timedelta(seconds=5), recorded_at__lte=left_at + dt.timedelta(seconds=seconds + 60)
     )
-    rows = [
-        row
-        for row in near.select_related("call").order_by("recorded_at")
-        if row.reference.partition("@")[0] == mailbox
-    ]
+    rows = [row for row in near.select_related("call").order_by("recorded_at") if row.reference.partition("@")[0] == mailbox]
     waiting = [row for row in rows if row.state in MISSING]
     if not waiting:
         return "known" if rows else "unknown_call"

@@ -221,9 +221,7 @@ def _attach(pk: int, *, at: dt.datetime) -> CallAudio | None:
         if call is None:
             return None
         model = MODELS[row.kind]
-        audio: CallAudio | None = model._default_manager.filter(
-            call=call, sha256=row.sha256, state=AudioState.STORED
-        ).first()
+        audio: CallAudio | None = model._default_manager.filter(call=call, sha256=row.sha256, state=AudioState.STORED).first()
         if audio is not None:
             unwanted = row.key
         elif _other_file(model, call, row.reference, row.sha256):
@@ -336,4 +334,3 @@ def store_is_behind() -> bool:
     """Whether files have been waiting for the store for longer than a few retries: what readiness says."""
     _, oldest = backlog()
     return oldest is not None and timezone.now() - oldest > 2 * LAST_RETRY
-

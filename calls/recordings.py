@@ -109,7 +109,8 @@ def write_file(key: str, file: IO[bytes], sha256: str) -> str:
     """Writes a file into the store and reads it back; the name it has there. Raises `StoreError` where that is not what
     was written; whatever then lies there has gone again."""
     file.seek(0)
-    saved = default_storage.save(key, File(_LeftOpen(file), name=key))
+    left_open: Any = _LeftOpen(file)
+    saved = default_storage.save(key, File(left_open, name=key))
     digest = hashlib.sha256()
     for chunk in _read_back(saved):
         digest.update(chunk)

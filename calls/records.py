@@ -7,6 +7,7 @@ ever added here: their files belong to them, whatever is folded.
 
 import datetime as dt
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,8 +17,10 @@ from agents.matching import find_agents, find_skill_groups
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import slots_between
+from calls.incoming import same_file, upload_key
 from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold, seconds
 from calls.models import (
+    AudioState,
     Call,
     CallAudio,
     CallLeg,
@@ -377,7 +380,37 @@ def _add_audio(account: Account, calls: dict[bytes, Call], folded: dict[bytes, C
             new = rows.pop(bytes(row.event_key))
             if model is Voicemail and row.skill_group_id != new.skill_group_id:
                 model.objects.filter(pk=row.pk).update(skill_group_id=new.skill_group_id)
+        if rows:
+            _give_to_uploaded(model, account, rows)
         model.objects.bulk_create(rows.values(), batch_size=ROWS_AT_ONCE)
+
+
+def _give_to_uploaded(model: Any, account: Account, rows: dict[bytes, Any]) -> None:
+    """Files may come before the events that announce them; those take the file's row over, rather than wait for it again.
+
+    They belong together by their reference, or where each is the only one of its call.
+    """
+    uploaded: dict[int, list[Any]] = defaultdict(list)
+    call_keys = {row.call_id: bytes(row.call.call_key) for row in rows.values()}
+    for row in model.objects.for_account(account).filter(call_id__in=list(call_keys), state=AudioState.STORED):
+        if bytes(row.event_key) == upload_key(account.pk, call_keys[row.call_id], row.sha256):
+            uploaded[row.call_id].append(row)
+    if not uploaded:
+        return
+    n_announced = Counter(row.call_id for row in rows.values())
+    for key, row in list(rows.items()):
+        there = uploaded[row.call_id]
+        named = [one for one in there if same_file(one.reference, row.reference)]
+        nameless = [one for one in there if not one.reference] if n_announced[row.call_id] == len(there) == 1 else []
+        for one in (named or nameless)[:1]:
+            there.remove(one)
+            del rows[key]
+            facts = {"event_key": key, "recorded_at": row.recorded_at, "reference": row.reference}
+            if row.duration_seconds is not None:
+                facts["duration_seconds"] = row.duration_seconds
+            if model is Voicemail:
+                facts["skill_group_id"] = row.skill_group_id
+            model.objects.filter(pk=one.pk).update(**facts)
 
 
 def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: AudioFacts, names: _Names) -> Any:
@@ -389,6 +422,8 @@ def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: Audi
         recorded_at=audio.recorded_at,
         duration_seconds=audio.duration_seconds,
         reference=audio.reference,
+        # Addresses of platforms may live for hours only, so the file is fetched as soon as it is known of.
+        retry_at=call.folded_at if audio.reference.startswith(("https://", "http://")) else None,
         **group,
     )
 

@@ -8,6 +8,7 @@ app_name = "calls"
 urlpatterns = [
     path("admin/calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
     path("admin/calls/audio/<str:token>", views.audio, name="audio"),
+    path("api/sound/<str:token>", views.sound, name="sound"),
     path("desk/records/", views.desk_records, name="desk-records"),
     path("desk/calls/", views.desk_calls, name="desk-calls"),
     path("desk/call/<int:pk>/", views.desk_call, name="desk-call"),

@@ -79,6 +79,32 @@ def audio(request: HttpRequest, token: str) -> HttpResponseBase:
     return stored_audio.answer(request, stored.key, content_type=_content_type(stored), name=_file_name(stored))
 
 
+_PROGRAMS_SALT = "calls.sound"
+
+
+def link_for_programs(stored: Recording | Voicemail) -> str:
+    """A link that opens one file for a minute, whoever has it. Who may have it is asked where it is handed out."""
+    if not isinstance(default_storage, FileSystemStorage):
+        return stored_audio.link_into_storage(
+            stored.key, content_type=_content_type(stored), name=_file_name(stored), seconds=LINK_SECONDS
+        )
+    token = signing.TimestampSigner(salt=_PROGRAMS_SALT).sign_object([stored._meta.model_name, stored.pk, stored.key])
+    return reverse("calls:sound", args=[token])
+
+
+@require_safe
+def sound(request: HttpRequest, token: str) -> HttpResponseBase:
+    """The file behind a link that a program got from the API, if the record still has it."""
+    try:
+        kind, pk, key = signing.TimestampSigner(salt=_PROGRAMS_SALT).unsign_object(token, max_age=LINK_SECONDS)
+    except signing.BadSignature:
+        return JsonResponse({"detail": "This link has expired."}, status=403)
+    stored = _MODELS[kind][0].objects.filter(pk=pk, key=key, state=AudioState.STORED).first()
+    if stored is None:
+        raise Http404
+    return stored_audio.answer(request, stored.key, content_type=_content_type(stored), name=_file_name(stored))
+
+
 def _audible(request: HttpRequest, kind: str, pk: int) -> Recording | Voicemail:
     """The row, if this person may listen to it. One that is not theirs to see is missing, like one that never was."""
     user: Any = request.user

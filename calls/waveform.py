@@ -70,7 +70,8 @@ def _of_24_bits(part: bytes) -> float:
 def _of_integers(samples: "array[int]", full: int) -> float:
     if sys.byteorder == "big":
         samples.byteswap()
-    return max(max(samples), -min(samples)) / full if samples else 0
+    high, low = (max(samples), min(samples)) if samples else (0, 0)
+    return max(high, -low) / full
 
 
 def _of_floats(part: bytes) -> float:

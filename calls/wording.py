@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from callcenter_site.kept_sentences import in_readers_language
+from calls import fetching, incoming
 from calls.ingest import REASONS
 
 _ENDINGS: dict[str, Promise] = {
@@ -74,6 +75,10 @@ def call_type(code: str) -> str:
 
 def why_not_folded(reason: str) -> str:
     return in_readers_language(reason, REASONS)
+
+
+def why_no_sound(reason: str) -> str:
+    return in_readers_language(reason, fetching.ERRORS + incoming.ERRORS)
 
 
 def _said(known: Mapping[str, Promise], code: str) -> str:

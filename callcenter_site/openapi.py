@@ -30,6 +30,7 @@ _MEANINGS = {
     415: "The body is of a kind that is not taken.",
     422: f"This `{IDEMPOTENCY_KEY}` came before with another request.",
     503: "The portal cannot take more for the moment; nothing was accepted. Send it again after `Retry-After`.",
+    507: "The disk is full; nothing was accepted. Send it again after `Retry-After`.",
     429: "Too much waits already; nothing was accepted. Send it again after `Retry-After`.",
 }
 

@@ -124,7 +124,7 @@ def through_the_portal(boss: Agent, file: io.BytesIO) -> dict[str, float]:
     timed("check", lambda: work_on(run.pk))
     run.refresh_from_db()
     timed("write", lambda: choose_to_write(run, actor=boss, only_if_all_good=False) and work_on(run.pk))
-    timed("report", lambda: sum(1 for _ in csv_chunks(errors_of(run))))
+    timed("report", lambda: sum(1 for _ in csv_chunks(errors_of(run, reader=boss))))
     return steps
 
 

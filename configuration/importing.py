@@ -33,6 +33,7 @@ from callcenter_site import audit, sheets
 from callcenter_site.phone_numbers import mask
 from configuration.access import SEE_FULL_NUMBER, holds
 from configuration.models import ImportChunk, ImportRun
+from configuration.scoping import Actor
 
 log = logging.getLogger(__name__)
 
@@ -597,14 +598,13 @@ def work_on(run_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> 
     if run is None:
         return False
     actor = _actor_of(run)
-    kind = SHEETS.get(run.sheet)
-    if actor is None or kind is None or not kind.may_import(actor):
+    if actor is None or not _may_write(actor, run):
         _fail(run, "forbidden", clock())
         return True
     if run.lease > MAX_LEASES:
         _fail(run, "failed", clock())
         return True
-    work = _Work(run, run.lease, kind(actor=actor, chosen=run.options), clock)
+    work = _Work(run, run.lease, SHEETS[run.sheet](actor=actor, chosen=run.options), clock)
     with translation.override(run.language), timezone.override(actor.account.zone), audit.acting(actor):
         try:
             if run.state == ImportRun.State.CHECKING:
@@ -635,6 +635,17 @@ def _is_due(at: dt.datetime) -> Q:
 def _actor_of(run: ImportRun) -> Any | None:
     people: Any = get_user_model()._base_manager
     return people.filter(pk=run.started_by, account_id=run.account_id, is_active=True).select_related("account", "role").first()
+
+
+def _may_write(actor: Any, run: ImportRun) -> bool:
+    """Whether somebody may write every column of the file, whoever uploaded it."""
+    kind = SHEETS.get(run.sheet)
+    return kind is not None and kind.may_import(actor) and not columns_refused(run, actor=actor)
+
+
+def columns_refused(run: ImportRun, *, actor: Any) -> list[Column]:
+    """The columns of a file that somebody may not write."""
+    return [column for column in SHEETS[run.sheet].columns if column.name in run.columns and not holds(actor, column.needs)]
 
 
 def _check(work: _Work, *, then: str) -> None:
@@ -751,7 +762,12 @@ def _fail(run: ImportRun, problem: str, at: dt.datetime) -> None:
 
 
 def choose_to_write(run: ImportRun, *, actor: Any, only_if_all_good: bool) -> bool:
-    """Has the good rows written; False if somebody decided before."""
+    """Has the good rows written; False if somebody decided before.
+
+    They are written with the rights of whoever decides: `PermissionDenied` for who may not write all the columns.
+    """
+    if not _may_write(actor, run):
+        raise PermissionDenied
     with transaction.atomic():
         waiting = ImportRun._base_manager.filter(pk=run.pk, state=ImportRun.State.CHECKED)
         if not waiting.update(
@@ -788,21 +804,40 @@ def _note(run: ImportRun, actor: Any, **changes: tuple[str, str]) -> None:
 # --- Reports ---------------------------------------------------------------------------------------------------------
 
 
-def errors_of(run: ImportRun) -> Iterator[tuple[int, str, str, str]]:
-    """Row, heading of the column, what stands there (as long as it is kept), and what is wrong."""
+def errors_of(run: ImportRun, *, reader: Actor) -> Iterator[tuple[int, str, str, str]]:
+    """Row, heading of the column, what stands there (as long as it is kept), and what is wrong.
+
+    Of a column the reader may not see, only that something is wrong.
+    """
     kind = SHEETS.get(run.sheet)
     titles = {column.name: column.title for column in kind.columns} if kind else {}
+    shown = _shown_to(reader, run)
     for chunk in _one_by_one(run.chunks.exclude(n_bad=0)):
         cells = {number: dict(zip(run.columns, said, strict=False)) for number, said in json.loads(chunk.rows or "[]")}
-        for number, column, said in json.loads(chunk.errors or "[]"):
-            yield number, titles.get(column, column), cells.get(number, {}).get(column, ""), said
+        for number, name, said in json.loads(chunk.errors or "[]"):
+            if name in titles and name not in shown:
+                yield number, titles[name], "", _now("You may not see this column.")
+            else:
+                cell = cells.get(number, {}).get(name, "")
+                yield number, titles.get(name, name), shown[name](cell) if name in shown else "", said
 
 
-def preview_of(run: ImportRun) -> list[dict[str, Any]]:
-    if not run.preview or run.state not in ImportRun.OPEN:
-        return []
-    rows: list[dict[str, Any]] = json.loads(run.preview)
-    return rows
+def preview_of(run: ImportRun, *, reader: Actor) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns the reader may see, and the first rows that would be written, with these columns only."""
+    shown = _shown_to(reader, run)
+    names = [name for name in run.columns if name in shown]
+    rows = json.loads(run.preview) if run.preview and run.state in ImportRun.OPEN else []
+    for row in rows:
+        for part in ("cells", "was"):
+            row[part] = {name: shown[name](said) for name, said in row[part].items() if name in shown}
+    return names, rows
+
+
+def _shown_to(reader: Actor, run: ImportRun) -> dict[str, Callable[[str], str]]:
+    """How each column of a run that somebody may see reads to them."""
+    kind = SHEETS.get(run.sheet)
+    in_full = reader.has_perm(SEE_FULL_NUMBER)
+    return {column.name: str if in_full else column.masked for column in (kind.columns_shown_to(reader) if kind else ())}
 
 
 # --- The timetable ---------------------------------------------------------------------------------------------------

@@ -234,9 +234,10 @@ class ImportRunAdmin(FactAdmin):
         run = self.get_object(request, unquote(object_id))
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        reader: Any = request.user
         sheet = SHEETS.get(run.sheet)
-        errors = errors_of(run)
-        names = [name for name in run.columns if name]
+        errors = errors_of(run, reader=reader)
+        names, rows = preview_of(run, reader=reader)
         titles = {column.name: column.title for column in sheet.columns} if sheet else {}
         model = sheet.model._meta if sheet else None
         context = {
@@ -248,10 +249,9 @@ class ImportRunAdmin(FactAdmin):
             "percent": 100 * run.n_done // run.n_rows if run.n_rows else 0,
             "problem": importing.PROBLEMS.get(run.problem, ""),
             "headings": [titles.get(name, name) for name in names],
-            "preview": [
-                {**row, "said": [(row["cells"].get(name, ""), row["was"].get(name)) for name in names]} for row in preview_of(run)
-            ],
+            "preview": [{**row, "said": [(row["cells"].get(name, ""), row["was"].get(name)) for name in names]} for row in rows],
             "errors": [error for error, _n in zip(errors, range(ERRORS_SHOWN), strict=False)],
+            "refused": [column.title for column in importing.columns_refused(run, actor=reader)] if sheet else [],
             "n_good": run.n_new + run.n_changed,
             "back": reverse(f"admin:{model.app_label}_{model.model_name}_changelist") if model else "",
             "again": reverse(f"admin:{model.app_label}_{model.model_name}_import") if model else "",
@@ -271,9 +271,6 @@ class ImportRunAdmin(FactAdmin):
         run = self._run(request, object_id)
         if run is None or request.method != "POST":
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        sheet = SHEETS.get(run.sheet)
-        if sheet is None or not sheet.may_import(request.user):
-            raise PermissionDenied
         if not choose_to_write(run, actor=request.user, only_if_all_good=bool(request.POST.get("only_if_all_good"))):
             messages.warning(request, _("Somebody decided before you."))
         return self._back_to(run)
@@ -292,11 +289,12 @@ class ImportRunAdmin(FactAdmin):
         run = self._run(request, object_id)
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        reader: Any = request.user
         heading = (_now("Row"), _now("Column"), _now("Cell"), _now("What is wrong"))
 
         def rows() -> Iterator[tuple[Any, ...]]:
             yield heading
-            yield from errors_of(run)
+            yield from errors_of(run, reader=reader)
 
         return download(request, f"import-{run.pk}-errors.csv", files.CSV_TYPE, files.csv_chunks(rows()))
 

@@ -1,15 +1,16 @@
 """People from files: who may be made, changed and dismissed by whom, and what the file never does."""
 
 import pytest
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, Status
 from agents.sheets import AgentSheet
 from callcenter_site.sheets import write_xlsx
-from configuration.importing import BAD, CHANGED, NEW, SAME, errors_of, open_import, work_on
-from configuration.models import AuditEntry, Role
-from tests.configuration.test_importing import checked, counts, upload, written
+from configuration import importing
+from configuration.importing import BAD, CHANGED, NEW, SAME, choose_to_write, open_import, preview_of, work_on
+from configuration.models import AuditEntry, ImportRun, Role
+from tests.configuration.test_importing import checked, counts, errors_of, upload, written
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 HEADINGS = ["Staff ID", "Name", "Email", "Role"]
@@ -273,6 +274,55 @@ def test_columns_one_may_not_write_are_named(account, boss):
     clerk = AgentFactory(account=account, role=custom_role(account, *CLERK))
     with pytest.raises(ValidationError, match="You may not change the column Extension, Skill groups"):
         upload(AgentSheet, clerk, [*HEADINGS, "Extension", "Skill groups"], ["1", "A", "a@example.com", "Agent", "1", ""])
+
+
+def test_who_may_not_see_phones_sees_none_in_the_imports_of_others(account, boss):
+    there = AgentFactory(account=account, staff_id="1", name="A", email="a@example.com")
+    AgentPhone.objects.create(account=account, agent=there, kind="mobile", number="+8613800138000")
+    run = checked(
+        AgentSheet,
+        boss,
+        [*HEADINGS, "Mobile"],
+        ["1", "A", "a@example.com", "", "13800138001"],
+        ["2", "B", "b@example.com", "Agent", "13800138002"],
+        ["3", "C", "c@example.com", "Agent", "13800138003 at home"],
+    )
+    role = custom_role(account, *CLERK, "configuration.view_importrun")
+    clerk = AgentFactory(account=account, role=role)
+    assert run in ImportRun.objects.visible_to(clerk)
+    names, rows = preview_of(run, reader=clerk)
+    assert names == ["staff_id", "name", "email", "role"]
+    errors = list(importing.errors_of(run, reader=clerk))
+    assert "1380013" not in f"{rows}{errors}"
+    assert (4, "Mobile", "", "You may not see this column.") in errors
+    names, rows = preview_of(run, reader=boss)
+    assert "mobile" in names and "13800138000" in str(rows) and "13800138001" in str(rows)
+
+
+def test_who_may_not_write_phones_has_none_written(account, boss):
+    """Whoever presses the button is whose rights count, not who uploaded the file."""
+    run = checked(AgentSheet, boss, [*HEADINGS, "Mobile"], ["1", "A", "a@example.com", "Agent", "13800138001"])
+    clerk = AgentFactory(account=account, role=custom_role(account, *CLERK, "configuration.view_importrun"))
+    with pytest.raises(PermissionDenied):
+        choose_to_write(run, actor=clerk, only_if_all_good=False)
+    run.refresh_from_db()
+    assert (run.state, run.started_by) == (ImportRun.State.CHECKED, boss.pk)
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_who_loses_the_right_to_phones_meanwhile_writes_none(account, decided):
+    role = custom_role(account, *CLERK, *(f"agents.{action}_agentphone" for action in ("view", "add", "change", "delete")))
+    clerk = AgentFactory(account=account, role=role)
+    rows = ([*HEADINGS, "Mobile"], ["1", "A", "a@example.com", "Agent", "13800138001"])
+    run = checked(AgentSheet, clerk, *rows) if decided else upload(AgentSheet, clerk, *rows)
+    if decided:
+        assert choose_to_write(run, actor=clerk, only_if_all_good=False)
+    role.permissions = sorted(CLERK)
+    role.save()
+    work_on(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.problem) == (ImportRun.State.FAILED, "forbidden")
+    assert not AgentPhone.objects.exists() and not Agent.objects.filter(staff_id="1").exists()
 
 
 def test_who_sees_own_groups_brings_people_into_those_and_touches_no_others(account, boss, sales, support):

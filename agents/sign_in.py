@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from axes.handlers.proxy import AxesProxyHandler
+from django.conf import settings
 from django.contrib.auth import login, logout
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
@@ -95,6 +96,14 @@ def is_locked_out(request: HttpRequest, agent: Agent) -> bool:
 def count_failure(request: HttpRequest, agent: Agent) -> None:
     """A wrong code, or a wrong password asked for again, counts like a wrong password at the door."""
     user_login_failed.send(sender=__name__, credentials={"username": agent.email}, request=request)
+
+
+def pause_left(request: HttpRequest, credentials: dict[str, Any] | None, *, at: dt.datetime) -> dt.timedelta:
+    """How long somebody who failed too often has to wait yet."""
+    whole = dt.timedelta(hours=settings.AXES_COOLOFF_TIME)
+    attempts: Any = AxesProxyHandler.get_implementation().get_user_attempts(request, credentials)
+    last = max((one.attempt_time for rows in attempts for one in rows), default=at)
+    return min(whole, max(dt.timedelta(seconds=1), last + whole - at))
 
 
 class SecondFactorGate:

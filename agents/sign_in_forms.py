@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import SetPasswordForm
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
@@ -12,9 +12,8 @@ from agents.models import Agent
 
 if TYPE_CHECKING:
     _SetPasswordForm = SetPasswordForm[Agent]
-    _PasswordChangeForm = PasswordChangeForm
 else:
-    _SetPasswordForm, _PasswordChangeForm = SetPasswordForm, PasswordChangeForm
+    _SetPasswordForm = SetPasswordForm
 
 WIDE = " ".join(BASE_INPUT_CLASSES)
 
@@ -105,24 +104,18 @@ class ForgottenForm(forms.Form):
     )
 
 
-class _NewPassword:
-    """New passwords with the rules beside the first."""
+class NewPasswordForm(_SetPasswordForm):
+    """Behind a link: a new password, twice, with the rules beside the first."""
 
-    def dress(self) -> None:
-        fields: dict[str, Any] = self.fields  # type: ignore[attr-defined]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         for name in ("new_password1", "new_password2"):
-            fields[name].widget.attrs.update({"autocomplete": "new-password", "class": WIDE})
+            self.fields[name].widget.attrs.update({"autocomplete": "new-password", "class": WIDE})
+        next(iter(self.fields.values())).widget.attrs["autofocus"] = ""
 
 
-class NewPasswordForm(_NewPassword, _SetPasswordForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.dress()
-        self.fields["new_password1"].widget.attrs["autofocus"] = ""
+class ChangePasswordForm(NewPasswordForm):
+    """The present one first; the page checks it, as it does wherever it is asked for again."""
 
-
-class ChangePasswordForm(_NewPassword, _PasswordChangeForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.dress()
-        self.fields["old_password"].widget.attrs["class"] = WIDE
+    password = PasswordField()
+    field_order = ["password", "new_password1", "new_password2"]

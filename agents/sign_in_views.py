@@ -1,22 +1,23 @@
 """The pages on the way in, and those on which people look after their own sign-in."""
 
 import datetime as dt
+import math
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -103,6 +104,15 @@ def code(request: HttpRequest) -> HttpResponseBase:
     return _page(request, "sign_in/code.html", context)
 
 
+def show_lockout(request: HttpRequest, original_response: HttpResponse | None, credentials: Any) -> HttpResponse:
+    """What somebody sees who has failed too often, and for how long yet; it does not say whether the email exists."""
+    seconds = math.ceil(sign_in.pause_left(request, credentials, at=timezone.now()).total_seconds())
+    context = {"title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
+    response = _page(request, "sign_in/locked_out.html", context, status=429)
+    response["Retry-After"] = str(seconds)
+    return response
+
+
 # --- The second factor -----------------------------------------------------------------------------------------------
 @never_cache
 @login_required
@@ -187,22 +197,21 @@ def turn_off(request: HttpRequest) -> HttpResponse:
 
 
 # --- Passwords -------------------------------------------------------------------------------------------------------
-@method_decorator([never_cache, sensitive_post_parameters(), login_required], name="dispatch")
-class ChangePassword(PasswordChangeView):
-    """One's own. Sessions in other browsers end."""
-
-    template_name = "sign_in/change_password.html"
-    form_class = ChangePasswordForm
-    success_url = reverse_lazy("sign_in:overview")
-    title = gettext_lazy("Change password")
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        answer = super().form_valid(form)
-        messages.success(self.request, _("Your password is changed. Everywhere else you are signed out."))
-        return answer
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**kwargs)}
+@never_cache
+@sensitive_post_parameters()
+@login_required
+@form_page
+def change_password(request: HttpRequest) -> HttpResponse:
+    """One's own, for everybody: the desk and the admin lead here. Sessions in other browsers end."""
+    person, now = _person(request), timezone.now()
+    form = ChangePasswordForm(person, request.POST or None)
+    if form.is_valid() and _is_proven(request, form, person, now):
+        person.set_password(form.cleaned_data["new_password1"])
+        person.save(update_fields=["password"])
+        _stay_signed_in(request, person)
+        messages.success(request, _("Your password is changed. Everywhere else you are signed out."))
+        return redirect("sign_in:overview")
+    return _page(request, "sign_in/change_password.html", {"title": _("Change password"), "form": form})
 
 
 @never_cache

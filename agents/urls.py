@@ -16,6 +16,5 @@ urlpatterns = [
     path("more-time/", views.extend_own_wrap_up, name="extend-wrap-up"),
     path("device-check/", views.device_check, name="device-check"),
     path("probe/", views.probe, name="probe"),
-    path("password/", views.ChangePassword.as_view(), name="password"),
     path("sign-out/", views.SignOut.as_view(), name="sign-out"),
 ]

@@ -13,19 +13,16 @@ from typing import Any
 from axes.helpers import get_client_ip_address
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LogoutView, PasswordChangeView
+from django.contrib.auth.views import LogoutView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from unfold.forms import AdminOwnPasswordChangeForm
 
 from agents.desk import AT_WORK, break_reasons, choose_break_after_call, choose_status, desk_state, leave_desk
 from agents.devices import ADVICE, CheckedTooSoon, advice_of, how_to_allow, name_browser, name_system, record_check
@@ -214,24 +211,7 @@ def probe(request: HttpRequest) -> HttpResponse:
     return HttpResponse(os.urandom(size), content_type="application/octet-stream")
 
 
-# --- Password, and leaving -------------------------------------------------------------------------------------------
-
-
-@method_decorator(never_cache, name="dispatch")
-class ChangePassword(PasswordChangeView):
-    """For whoever is signed in: many may not enter the admin, where the other such page is."""
-
-    form_class = AdminOwnPasswordChangeForm
-    template_name = "agents/password.html"
-    success_url = reverse_lazy("agents:password")
-    title = gettext_lazy("Password")
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**_frame(self.request), **super().get_context_data(**kwargs)}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        messages.success(self.request, _("The password is changed. Other places where you were signed in are signed out."))
-        return super().form_valid(form)
+# --- Leaving ---------------------------------------------------------------------------------------------------------
 
 
 class SignOut(LogoutView):

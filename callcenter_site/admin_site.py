@@ -1,14 +1,11 @@
-"""The admin itself: which pages it takes in, how people come in, and what is said to those it keeps out.
+"""The admin itself: which pages it takes in, and how people come in.
 
 Pages of other packages know nothing of accounts, so none of them is taken in; ours must stand on the bases in
 `callcenter_site.admin`, or the portal does not start.
 """
 
-import datetime as dt
-import math
 from typing import Any
 
-from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import get_fields_from_path
@@ -16,11 +13,9 @@ from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver
-from django.utils import timezone
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.sites import UnfoldAdminSite
 
@@ -58,8 +53,9 @@ class PortalSite(UnfoldAdminSite):
             raise ImproperlyConfigured(f"{admin_class.__qualname__} must be a PortalAdmin, FactAdmin or OperatorAdmin")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Without the redirect to any object of any model, which looks rows up unscoped."""
-        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        """Without the redirect to any object of any model, which looks rows up unscoped, and a page nothing leads to."""
+        left_out = {"view_on_site", "password_change_done"}
+        return [url for url in super().get_urls() if getattr(url, "name", "") not in left_out]
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
         return AskedForAutocomplete.as_view(admin_site=self)(request)
@@ -74,18 +70,6 @@ class PortalSite(UnfoldAdminSite):
         """One door for everybody, with a second step behind it."""
         return import_string(settings.SIGN_IN_VIEW).as_view()(request)  # type: ignore[no-any-return]
 
-
-def show_lockout(request: HttpRequest, original_response: HttpResponse | None, credentials: Any) -> HttpResponse:
-    """What somebody sees who has failed too often, and for how long yet; it does not say whether the email exists."""
-    seconds = math.ceil(_pause_left(request, credentials).total_seconds())
-    context = {**admin.site.each_context(request), "title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
-    response = render(request, "admin/locked_out.html", context, status=429)
-    response["Retry-After"] = str(seconds)
-    return response
-
-
-def _pause_left(request: HttpRequest, credentials: Any) -> dt.timedelta:
-    whole = dt.timedelta(hours=settings.AXES_COOLOFF_TIME)
-    attempts: Any = AxesProxyHandler.get_implementation().get_user_attempts(request, credentials)
-    last = max((one.attempt_time for rows in attempts for one in rows), default=timezone.now())
-    return min(whole, max(dt.timedelta(seconds=1), last + whole - timezone.now()))
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One page for everybody, where wrong guesses count."""
+        return redirect(settings.CHANGE_PASSWORD_PAGE)

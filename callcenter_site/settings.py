@@ -267,6 +267,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 SIGN_IN_VIEW = "agents.sign_in_views.SignIn"
+CHANGE_PASSWORD_PAGE = "sign_in:change-password"  # noqa: S105  (the name of a page)
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
@@ -277,13 +278,21 @@ AXES_COOLOFF_TIME = 0.25  # hours
 # nobody shuts out a colleague behind the same address for good.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "present_code", "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS = [
+    "username",
+    "ip_address",
+    "code",
+    "present_code",
+    "new_password1",
+    "new_password2",
+    "csrfmiddlewaretoken",
+]
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "agents.sign_in.sign_in_name"  # a keyed hash: attempts hold no email
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
-AXES_LOCKOUT_CALLABLE = "callcenter_site.admin_site.show_lockout"
+AXES_LOCKOUT_CALLABLE = "agents.sign_in_views.show_lockout"
 
 # --- Security --------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")

@@ -566,7 +566,7 @@ class TestSessions:
         with_password(elsewhere, agent)
         with_password(client, agent)
         fresh = "quite another password"
-        form = {"old_password": PASSWORD, "new_password1": fresh, "new_password2": fresh}
+        form = {"password": PASSWORD, "new_password1": fresh, "new_password2": fresh}
         assert client.post("/sign-in/password/", form).status_code == 302
         assert client.get("/desk/").status_code == 200
         assert elsewhere.get("/desk/").status_code == 302
@@ -574,7 +574,7 @@ class TestSessions:
     def test_ones_own_new_password_is_not_like_oneself(self, client, agent):
         with_password(client, agent)
         like = "Wang-Fang-A7"
-        form = {"old_password": PASSWORD, "new_password1": like, "new_password2": like}
+        form = {"password": PASSWORD, "new_password1": like, "new_password2": like}
         answer = client.post("/sign-in/password/", form)
         assert "too similar" in answer.content.decode()
 

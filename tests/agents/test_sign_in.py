@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import time_machine
 from axes.models import AccessAttempt
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -137,3 +139,74 @@ def test_the_pages_on_the_way_in_are_kept_by_nobody(client, agent):
     client.post(SIGN_IN, {"username": agent.email, "password": PASSWORD})
     for name in ("overview", "set-up", "change-password", "forgotten", "link-sent"):
         assert "no-store" in client.get(reverse(f"sign_in:{name}")).headers["Cache-Control"], name
+
+
+# --- One's own password ----------------------------------------------------------------------------------------------
+
+CHANGE = "/sign-in/password/"
+NEW = "a battery of correct horses"
+
+
+def signed_in(agent: Agent) -> Client:
+    client = Client(REMOTE_ADDR="203.0.113.7")
+    client.force_login(agent, backend="agents.sign_in.RoleBackend")
+    return client
+
+
+def change(client: Client, present: str, new: str = NEW, again: str | None = None) -> Any:
+    return client.post(CHANGE, {"password": present, "new_password1": new, "new_password2": new if again is None else again})
+
+
+def test_whoever_knows_it_changes_their_password_and_stays_signed_in(agent):
+    client = signed_in(agent)
+    assert change(client, PASSWORD).status_code == 302
+    agent.refresh_from_db()
+    assert agent.check_password(NEW)
+    assert "Your password is changed" in client.get("/sign-in/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("present", "new", "again", "said"),
+    [("wrong", NEW, None, "not your password"), (PASSWORD, "short", None, "too short"), (PASSWORD, NEW, "other", "match")],
+)
+def test_a_password_that_will_not_do_is_refused_beside_its_field(agent, present, new, again, said):
+    answer = change(signed_in(agent), present, new, again)
+    assert answer.status_code == 200
+    assert said in answer.content.decode()
+    agent.refresh_from_db()
+    assert agent.check_password(PASSWORD)
+
+
+def test_guesses_of_the_present_password_count_like_those_at_the_door(agent):
+    client = signed_in(agent)
+    for n in range(8):
+        answer = change(client, f"guess {n}")
+    assert answer.status_code == 429
+    assert change(client, PASSWORD).status_code == 429, "the right one does not lift the pause"
+    assert attempt(agent, PASSWORD).status_code == 429
+    agent.refresh_from_db()
+    assert agent.check_password(PASSWORD)
+    kept = str(list(AccessAttempt.objects.values()))
+    assert NEW not in kept and "guess" not in kept and agent.email not in kept
+
+
+def test_the_admins_own_page_for_it_is_the_same(account):
+    boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+    client = signed_in(boss)
+    assert client.get("/admin/password_change/").headers["Location"] == CHANGE
+    form = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+    assert client.post("/admin/password_change/", form).headers["Location"] == CHANGE
+    boss.refresh_from_db()
+    assert boss.check_password(PASSWORD)
+
+
+def test_writing_the_password_touches_nothing_else_of_the_person(agent):
+    """Somebody else may change them between the reading and the writing."""
+    client = signed_in(agent)
+    Agent.objects.filter(pk=agent.pk).update(status_reason="Lunch")
+    with CaptureQueriesContext(connection) as queries:
+        change(client, PASSWORD)
+    (written,) = [
+        one["sql"] for one in queries if one["sql"].startswith('UPDATE "agents_agent"') or "UPDATE `agents_agent`" in one["sql"]
+    ]
+    assert "status_reason" not in written

@@ -76,7 +76,7 @@ def test_who_is_signed_out_is_told_so_in_json(db, name):
         assert answer.json()["sign_in"] == "/admin/login/?next=/desk/"
 
 
-@pytest.mark.parametrize("name", ["desk", "device-check", "password"])
+@pytest.mark.parametrize("name", ["desk", "device-check"])
 def test_who_is_signed_out_is_asked_who_they_are(db, name):
     answer = Client().get(reverse(f"agents:{name}"))
     assert answer.status_code == 302
@@ -500,29 +500,7 @@ def test_the_probe_sends_as_many_bytes_as_asked_within_reason(client, asked, n_b
     assert "no-store" in answer["Cache-Control"]
 
 
-# --- Password and language -------------------------------------------------------------------------------------------
-
-
-def test_an_agent_changes_their_password_and_stays_signed_in(client, agent):
-    new = "a battery of correct horses"
-    answer = client.post(
-        reverse("agents:password"), {"old_password": PASSWORD, "new_password1": new, "new_password2": new}, follow=True
-    )
-    assert "The password is changed." in answer.content.decode()
-    agent.refresh_from_db()
-    assert agent.check_password(new)
-    assert state_of(client)["agent"] == agent.pk
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"), [("wrong", "long enough for it", "old password"), (PASSWORD, "short", "too short")]
-)
-def test_a_password_that_will_not_do_is_refused_beside_its_field(client, agent, old, new, said):
-    answer = client.post(reverse("agents:password"), {"old_password": old, "new_password1": new, "new_password2": new})
-    assert answer.status_code == 200
-    assert said in answer.content.decode()
-    agent.refresh_from_db()
-    assert agent.check_password(PASSWORD)
+# --- Language --------------------------------------------------------------------------------------------------------
 
 
 def test_the_desk_speaks_the_accounts_language_until_the_agent_chooses_another(agent, account):

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, prefetch_related_objects
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -23,10 +23,11 @@ from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFi
 from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
-from calls import ingest, masking, search, views
+from calls import ingest, masking, search, tasks, views
 from calls.agent_panels import PANELS
 from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
+from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
 from calls.timeline import agent_name, draw, group_name
 from calls.wording import why_not_folded
 from configuration.access import LISTEN
@@ -197,8 +198,8 @@ class CallAdmin(GrowingAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """The record page. There is no form behind it: a record is what its events say."""
-        if object_id is None or request.method not in ("GET", "HEAD"):
+        """The record page. A record is what its events say; a remark written here is one more of them."""
+        if object_id is None or request.method not in ("GET", "HEAD", "POST"):
             raise PermissionDenied
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -206,10 +207,49 @@ class CallAdmin(GrowingAdmin):
         call = self.get_object(request, unquote(object_id))
         if call is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if request.method == "POST":
+            if "began_with" not in request.POST or not may_remark(user, call):
+                raise PermissionDenied
+            if self._writes(request, call):
+                return HttpResponseRedirect(f"{request.path}#remark")
         prefetch_related_objects([call], *parts_seen_by(user))
         if masking.sees_numbers(user):
             log_look(Look.NUMBERS, Call, [call.pk], actor=user, place="row")
         return TemplateResponse(request, "admin/calls/call/record.html", self._record_context(request, call))
+
+    def _writes(self, request: HttpRequest, call: Call) -> bool:
+        """Whether what was sent is now the remark; if not, its writer is told why and finds it in the form again."""
+        user: Any = request.user
+        try:
+            write_remark(call=call, by=user, form=request.POST, at=timezone.now())
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+        except ChangedMeanwhile as change:
+            self.message_user(request, str(change), messages.ERROR)
+        else:
+            tasks.nudge()
+            self.message_user(request, _("The remark is saved."), messages.SUCCESS)
+            return True
+        return False
+
+    def _remark(self, request: HttpRequest, call: Call, whole: bool) -> dict[str, Any]:
+        """The last word on the call, and the form for whoever may have the next."""
+        user: Any = request.user
+        now = current_remark(call)
+        shown = masking.shown_text(now.text, whole=whole)
+        context: dict[str, Any] = {"remark": shown, "disposition": now.disposition, "may_remark": may_remark(user, call)}
+        if context["may_remark"]:
+            adds, sent = only_adds(user, now), request.POST
+            context |= {
+                "fingerprint": now.fingerprint,
+                "token": new_token(),
+                "only_adds": adds,
+                "text": sent.get("text", "" if adds else shown),
+                "chosen": sent.get("disposition", now.disposition),
+                "dispositions": dispositions(account_id=call.account_id, current=now.disposition),
+                "is_draft": bool(sent),
+            }
+        return context
 
     def _record_context(self, request: HttpRequest, call: Call) -> dict[str, Any]:
         user: Any = request.user
@@ -232,7 +272,7 @@ class CallAdmin(GrowingAdmin):
             "service_number": masking.own_number(call, whole=whole),
             "service_number_label": label,
             "outcome_label": OUTCOME_LABELS.get(call.outcome, "default"),
-            "remark": masking.shown_text(call.remark, whole=whole),
+            **self._remark(request, call, whole),
             "legs": [_leg_row(leg, whole) for leg in call.legs.all()],
             "entries": [{"row": entry, "group": group_name(entry)} for entry in call.queue_entries.all()],
             "steps": [

@@ -23,7 +23,7 @@ from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFi
 from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
 from calls import admin_filters as filters
-from calls import ingest, masking, search, tasks, views
+from calls import ingest, masking, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
 from calls.agent_panels import PANELS
 from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by

@@ -15,6 +15,7 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, cursor_after, delete_batch, delete_rows, in_turn
+from calls import spool
 from calls.models import (
     Call,
     CallAudio,
@@ -22,6 +23,7 @@ from calls.models import (
     CallLeg,
     CallSeenBy,
     EventState,
+    IncomingSound,
     IvrStep,
     QueueEntry,
     Recording,
@@ -87,7 +89,20 @@ def expired_calls(*, account: Account, up_to: dt.date, after: Cursor | None, lim
 
 def file_keys(*, account: Account, ids: Sequence[int]) -> set[str]:
     """The files that belong to calls."""
-    return {key for _, model in _AUDIO for key in _audio(model, account, ids).exclude(key="").values_list("key", flat=True)}
+    keys = {key for _, model in _AUDIO for key in _audio(model, account, ids).exclude(key="").values_list("key", flat=True)}
+    for key, spool_name in _on_their_way(account, ids).values_list("key", "spool_name"):
+        keys |= {key, f"{_SPOOLED}{spool_name}" if spool_name else ""}
+    return keys - {""}
+
+
+_SPOOLED = "spool:"
+"""Put before the name of a file that lies in the spool, not in the store."""
+
+
+def _on_their_way(account: Account, ids: Sequence[int]) -> Any:
+    """Sound files of calls that are in no record yet."""
+    keys = Call.objects.for_account(account).filter(pk__in=ids).values_list("call_key", flat=True)
+    return IncomingSound.objects.for_account(account).filter(call_key__in=list(keys))
 
 
 def delete_files(keys: Collection[str]) -> set[str]:
@@ -95,7 +110,10 @@ def delete_files(keys: Collection[str]) -> set[str]:
     gone = set()
     for key in sorted(keys):
         try:
-            default_storage.delete(key)
+            if key.startswith(_SPOOLED):
+                spool.delete(key.removeprefix(_SPOOLED))
+            else:
+                default_storage.delete(key)
         except Exception:  # whatever a storage raises: the other files do not wait for this one
             log.exception("a file could not be deleted; its call stays until it can")
         else:
@@ -120,11 +138,18 @@ def erase_calls(*, account: Account, ids: Sequence[int], up_to: dt.date, gone: C
                 n_files += 1
             else:
                 locked.pop(call_id, None)
+    coming = IncomingSound.objects.for_account(account)
+    for call_key, key, spool_name in (
+        coming.filter(call_key__in=list(locked.values())).select_for_update().values_list("call_key", "key", "spool_name")
+    ):
+        if not {key, f"{_SPOOLED}{spool_name}" if spool_name else ""} - {""} <= set(gone):
+            locked = {pk: one for pk, one in locked.items() if bytes(one) != bytes(call_key)}
     pks = list(locked)
     counts = Counter(files=n_files)
     for kind, model in (*_PARTS, *_AUDIO):
         counts[kind] += delete_rows(model._default_manager.filter(account_id=account.pk, call_id__in=pks))
     delete_rows(CallSeenBy.objects.for_account(account).filter(call_id__in=pks))
+    counts["files"] += delete_rows(coming.filter(call_key__in=list(locked.values())))
     counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=list(locked.values())))
     counts["calls"] += delete_rows(calls.filter(pk__in=pks))
     return dict(counts)

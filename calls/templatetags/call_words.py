@@ -1,5 +1,7 @@
 """`{{ call.end_cause|ending }}` and the like: see `calls.wording`."""
 
+import base64
+
 from django import template
 
 from agents.wording import terminal
@@ -7,5 +9,11 @@ from calls import wording
 
 register = template.Library()
 register.filter("terminal", terminal)
-for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "why_not_folded"):
+for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "why_not_folded", "why_no_sound"):
     register.filter(name, getattr(wording, name))
+
+
+@register.filter("base64")
+def in_base64(content: bytes | memoryview | None) -> str:
+    """For scripts; nothing stays nothing."""
+    return base64.b64encode(bytes(content or b"")).decode()

@@ -7,7 +7,6 @@ transaction, a failure is logged and forgotten, and of old calls, as imports and
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import partial
 
 from django.db import transaction
 from django.db.models import Q
@@ -25,7 +24,8 @@ def tell_of_calls(*, account_id: int, folded: Mapping[bytes, CallFacts], at: dt.
     if not folded:
         return
     recent = [key for key, facts in folded.items() if facts.last_event_at > at - RECENT]
-    transaction.on_commit(partial(_tell, account_id, recent, at), robust=True)
+    # No partial: where one fails, Django stumbles over its missing name instead of passing on.
+    transaction.on_commit(lambda: _tell(account_id, recent, at), robust=True)
 
 
 def _tell(account_id: int, call_keys: list[bytes], at: dt.datetime) -> None:

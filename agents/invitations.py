@@ -5,13 +5,14 @@ newer one of its kind takes its place. It is worked out from its row and a secre
 holds it, and it is in no log of ours. The answer to somebody who forgot their password says nothing of who has that
 email, and takes as long either way.
 
-Mails wait as rows: a task is only told an id, and what it loses the timetable sends.
+Mails wait as rows: a task is only told that there are some, and what it loses the timetable sends.
 """
 
 import datetime as dt
 import logging
 import re
 import smtplib
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -160,8 +161,13 @@ def deliver(*, link_id: int, at: dt.datetime) -> str:
 
 def deliver_due(*, at: dt.datetime, limit: int = 200) -> int:
     """Sends the mails that wait; how many were sent."""
-    due = SignInLink.objects.filter(state=SignInLink.State.WAITING, next_try_at__lte=at).order_by("next_try_at")
-    return sum(deliver(link_id=pk, at=at) == SignInLink.State.SENT for pk in due.values_list("pk", flat=True)[:limit])
+    due = SignInLink.objects.filter(state=SignInLink.State.WAITING, next_try_at__lte=at).order_by("next_try_at", "pk")
+    n_sent, begun = 0, time.monotonic()
+    for pk in list(due.values_list("pk", flat=True)[:limit]):
+        # Time goes on meanwhile: a mail claimed as of the beginning would be free for the next worker at once.
+        now = at + dt.timedelta(seconds=int(time.monotonic() - begun))
+        n_sent += deliver(link_id=pk, at=now) == SignInLink.State.SENT
+    return n_sent
 
 
 def _make(agent: Agent | None, kind: str, *, at: dt.datetime, email_hash: bytes, asked_from: bytes | None = None) -> SignInLink:
@@ -177,16 +183,22 @@ def _make(agent: Agent | None, kind: str, *, at: dt.datetime, email_hash: bytes,
         email_hash=email_hash,
         asked_from=asked_from,  # type: ignore[misc]
     )
-    transaction.on_commit(lambda: _nudge(link.pk))
+    _nudge_on_commit()
     return link
 
 
-def _nudge(link_id: int) -> None:
+def _nudge_on_commit() -> None:
+    """Once for all mails of a transaction: a broker that does not answer is waited for once."""
+    if not any(callback is _nudge for _savepoints, callback, _robust in transaction.get_connection().run_on_commit):
+        transaction.on_commit(_nudge)
+
+
+def _nudge() -> None:
     """Sends now instead of at the next tick. Only makes things faster, so a failure of the broker is ignored."""
-    from agents.tasks import send_sign_in_link  # the task calls this module
+    from agents.tasks import send_sign_in_links  # the task calls this module
 
     try:
-        send_sign_in_link.apply_async(args=(link_id,), retry=False)
+        send_sign_in_links.apply_async(retry=False)
     except Exception as error:  # whatever a broker may raise
         log.warning("a worker could not be nudged: %s", type(error).__name__)
 

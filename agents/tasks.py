@@ -22,12 +22,6 @@ def mark_gone() -> None:
         log.info("%d people are gone", n_gone)
 
 
-@shared_task
-def send_sign_in_link(link_id: int) -> None:
-    if state := invitations.deliver(link_id=link_id, at=timezone.now()):
-        log.info("mail for sign-in link %d: %s", link_id, state)
-
-
 @shared_task(expires=60)
 def send_sign_in_links() -> None:
     if n_sent := invitations.deliver_due(at=timezone.now()):

@@ -11,6 +11,7 @@ from auditlog import get_logentry_model
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +19,7 @@ from django.utils import timezone
 from agents import invitations
 from agents.admin.sign_in import sign_in_state
 from agents.models import Agent, SignInLink
-from agents.tasks import send_sign_in_link, send_sign_in_links
+from agents.tasks import send_sign_in_links
 from configuration.models import Role
 from retention.erasure import erase_sign_in_traces
 from tests.factories import PASSWORD, AccountFactory, AgentFactory
@@ -341,14 +342,14 @@ class TestDelivery:
         assert len(mail.outbox) == 1
 
     def test_a_mail_whose_worker_died_is_sent_by_the_timetable(self, agent, boss, clock, monkeypatch):
-        link = invite(agent, boss)
+        invite(agent, boss)
 
         def die(link: SignInLink) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(invitations, "_mail", die)
-            send_sign_in_link(link.pk)
+            send_sign_in_links()
         send_sign_in_links()
         assert mail.outbox == [], "somebody may still be at it"
         clock.shift(121)
@@ -363,19 +364,43 @@ class TestDelivery:
         first.refresh_from_db(), second.refresh_from_db()
         assert (first.state, second.state, second.problem) == ("failed", "failed", "late")
 
-    def test_the_task_is_started_on_commit_with_an_id_alone(self, agent, boss, django_capture_on_commit_callbacks, monkeypatch):
-        started = []
-        monkeypatch.setattr(send_sign_in_link, "apply_async", lambda args, **more: started.append(args))
-        with django_capture_on_commit_callbacks(execute=True):
-            link = invite(agent, boss)
+    def test_one_task_is_started_on_commit_however_many_mails_wait(
+        self, account, boss, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        """A broker that does not answer costs seconds each time; two hundred invitations would cost minutes."""
+        people, started = AgentFactory.create_batch(5, account=account), []
+        monkeypatch.setattr(send_sign_in_links, "apply_async", lambda **more: started.append(more))
+        with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+            invitations.invite(agents=people[:4], by=boss, at=timezone.now())
+            invitations.invite(agents=people[4:], by=boss, at=timezone.now())
             assert started == []
-        assert started == [(link.pk,)]
+        assert started == [{"retry": False}]
+        send_sign_in_links()
+        assert sorted(one.to[0] for one in mail.outbox) == sorted(one.email for one in people)
+
+    def test_a_mail_late_in_a_long_row_is_still_claimed_by_one_worker(self, account, boss, monkeypatch):
+        """Each mail takes a minute here; another worker comes by while the last is being sent."""
+        people, spent = AgentFactory.create_batch(4, account=account), iter(range(0, 600, 60))
+        invitations.invite(agents=people, by=boss, at=timezone.now())
+        monkeypatch.setattr(invitations.time, "monotonic", lambda: next(spent))
+        found, send = [], invitations.EmailMultiAlternatives.send
+
+        def slowly(message: Any, **more: Any) -> int:
+            if len(mail.outbox) == 3:
+                now = timezone.now() + dt.timedelta(minutes=4, seconds=1)
+                last = SignInLink.objects.latest("pk")
+                found.append(invitations.deliver(link_id=last.pk, at=now))
+            return send(message, **more)
+
+        monkeypatch.setattr(invitations.EmailMultiAlternatives, "send", slowly)
+        assert invitations.deliver_due(at=timezone.now()) == 4
+        assert (found, len(mail.outbox)) == ([""], 4)
 
     def test_a_broker_that_is_away_keeps_nobody(self, agent, boss, django_capture_on_commit_callbacks, monkeypatch):
         def fail(*args: Any, **more: Any) -> None:
             raise OSError("broker")
 
-        monkeypatch.setattr(send_sign_in_link, "apply_async", fail)
+        monkeypatch.setattr(send_sign_in_links, "apply_async", fail)
         with django_capture_on_commit_callbacks(execute=True):
             invite(agent, boss)
         send_sign_in_links()

@@ -12,7 +12,7 @@ from django.urls import reverse
 from agents.models import Agent, DeviceCheck, Status, StatusChange
 from agents.presence import change_status, force_offline, mark_gone, restore_online
 from configuration.models import BreakReason, Role
-from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 NOW = dt.datetime(2026, 3, 4, 3, 0, tzinfo=dt.UTC)  # 11:00 in Shanghai
 JSON = {"HTTP_ACCEPT": "application/json"}

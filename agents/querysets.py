@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def sees_account(actor: Actor) -> bool:
     """Whether an actor's data scope is the whole account. API keys have no narrower scope."""
-    return getattr(actor, "data_scope", Role.DataScope.ACCOUNT) == Role.DataScope.ACCOUNT
+    return getattr(actor, "data_scope", Role.DataScope.OWN) == Role.DataScope.ACCOUNT
 
 
 class AgentManager(BaseUserManager["Agent"]):

@@ -38,7 +38,7 @@ class CallQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Own records: calls the person had a leg in. Own skill groups: also calls their groups were offered."""
         rows = super().visible_to(actor)
-        scope = getattr(actor, "data_scope", Role.DataScope.ACCOUNT)
+        scope = getattr(actor, "data_scope", Role.DataScope.OWN)
         if scope == Role.DataScope.ACCOUNT:
             return rows
         from calls.models import CallLeg, QueueEntry  # the models import their querysets
@@ -71,7 +71,7 @@ class OfVisibleCalls(AccountQuerySet):
 
     def visible_to(self, actor: Actor) -> Self:
         rows = super().visible_to(actor)
-        if getattr(actor, "data_scope", Role.DataScope.ACCOUNT) == Role.DataScope.ACCOUNT:
+        if getattr(actor, "data_scope", Role.DataScope.OWN) == Role.DataScope.ACCOUNT:
             return rows
         from calls.models import Call  # the models import their querysets
 
@@ -82,7 +82,7 @@ class VoicemailQuerySet(OfVisibleCalls):
     def visible_to(self, actor: Actor) -> Self:
         """Also messages for the person's own groups, and those assigned to the person: nobody spoke with the caller, so
         the call itself may be nobody's."""
-        scope = getattr(actor, "data_scope", Role.DataScope.ACCOUNT)
+        scope = getattr(actor, "data_scope", Role.DataScope.OWN)
         if scope == Role.DataScope.ACCOUNT:
             return super().visible_to(actor)
         person: Any = actor

@@ -747,7 +747,7 @@ class AuditEntryQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Only whoever sees the whole account: an entry may be about anybody in it."""
         rows = super().visible_to(actor)
-        return rows if getattr(actor, "data_scope", Role.DataScope.ACCOUNT) == Role.DataScope.ACCOUNT else rows.none()
+        return rows if getattr(actor, "data_scope", Role.DataScope.OWN) == Role.DataScope.ACCOUNT else rows.none()
 
 
 class AuditEntry(AbstractLogEntry):

@@ -59,6 +59,7 @@ _SUPERVISOR = (
     | {
         SEE_FULL_NUMBER,
         SET_STATUS,
+        HANDLE_VOICEMAIL,
         CHANGE_REMARK,
         "agents.use_desk",
         "agents.view_agentphone",

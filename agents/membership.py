@@ -15,6 +15,8 @@ from agents.models import Agent, SkillGroup, SkillGroupMember
 from configuration.models import Role
 from configuration.scoping import Actor
 
+ALREADY_IN_GROUP = _("This agent is in the skill group already.")
+
 
 class Move(models.TextChoices):
     ADD = "add", _("Add to the skill group")

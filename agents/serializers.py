@@ -12,7 +12,7 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from agents.appointment import EMAIL_CANNOT_BE_USED, appoint, may_manage, require_free_email
 from agents.devices import advice_of
-from agents.membership import require_movable
+from agents.membership import ALREADY_IN_GROUP, require_movable
 from agents.models import (
     Agent,
     AgentPhone,
@@ -351,7 +351,7 @@ class SkillGroupSerializer(AccountSerializer):
 
 class MembershipSerializer(AccountSerializer):
     natural_key = "agent"
-    in_use = _("This agent is in the skill group already.")
+    in_use = ALREADY_IN_GROUP
     priority = serializers.IntegerField(default=3, min_value=1, max_value=5, help_text="1 is asked first, 5 last.")
 
     class Meta:

@@ -1,33 +1,139 @@
 """The pages of skill groups and who is in them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
 from agents.admin.panels import STATUS_COLOURS, label
-from agents.models import SkillGroup, SkillGroupMember, Status
+from agents.membership import ALREADY_IN_GROUP, require_movable
+from agents.models import Agent, SkillGroup, SkillGroupMember, Status
 from callcenter_site.admin import (
+    InlineRows,
     PortalAdmin,
     PortalInline,
 )
+
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[SkillGroupMember]
+else:
+    _ModelForm = forms.ModelForm
+
+
+class PersonWidget(forms.Widget):
+    """Somebody who is in the group already: read, and followed to their page by who may see it."""
+
+    is_link = False
+
+    def render(self, name: str, value: Agent, attrs: Any = None, renderer: Any = None) -> Any:
+        said = format_html("{} · {}", value.name, value.staff_id)
+        return (
+            format_html('<a href="{}">{}</a>', reverse("admin:agents_agent_change", args=[value.pk]), said)
+            if self.is_link
+            else said
+        )
+
+
+class KnownRow(forms.Field):
+    """The id of a row that is shown: looked for among the rows at hand, where Django would ask the database for each."""
+
+    widget = forms.HiddenInput
+    default_error_messages = {"invalid_choice": _("There is no such record.")}
+
+    def __init__(self, rows: Any, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.rows = rows
+
+    def clean(self, value: Any) -> Any:
+        row = self.rows.get(str(value))
+        if row is None:
+            raise ValidationError(self.error_messages["invalid_choice"])
+        return row
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
+class MemberForm(_ModelForm):
+    def _get_validation_exclusions(self) -> set[str]:
+        """Who is in the group already is so in one row: only the priority can change."""
+        settled = {"agent", "skill_group"} if self.instance.pk is not None else set()
+        return super()._get_validation_exclusions() | settled  # type: ignore[misc,no-any-return]
+
+
+class MemberRows(InlineRows):
+    """A page of the members. What is sent back is found by its ids, for the pages may have moved since."""
+
+    asker: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_bound:
+            self._queryset = self.queryset.filter(pk__in=self._sent_ids())
+        self._at_hand: dict[str, SkillGroupMember] | None = None
+
+    def _sent_ids(self) -> list[int]:
+        sent = (
+            self.data.get(f"{self.add_prefix(index)}-{self.model._meta.pk.name}", "")
+            for index in range(self.initial_form_count())
+        )
+        return [int(one) for one in sent if one.isascii() and one.isdigit() and len(one) < 19]
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if form.instance.pk is None or "agent" not in form.fields:
+            return
+        if self._at_hand is None:
+            self._at_hand = {str(row.pk): row for row in self.get_queryset()}
+        form.fields[self._pk_field.name] = KnownRow(self._at_hand, initial=form.instance.pk)
+        person = forms.Field(label=form.fields["agent"].label, disabled=True, required=False, widget=PersonWidget())
+        person.widget.is_link = self.asker.has_perm("agents.view_agent")
+        form.fields["agent"], form.initial["agent"] = person, form.instance.agent
+
+    def clean(self) -> None:
+        super().clean()
+        rows = SkillGroupMember.objects.filter(skill_group=self.instance) if self.instance.pk is not None else None
+        for form in self.forms:
+            agent = getattr(form, "cleaned_data", {}).get("agent")
+            leaves = self.can_delete and self._should_delete_form(form)
+            is_new = form.instance.pk is None
+            if agent is None or (leaves and is_new) or not (leaves or form.has_changed()):
+                continue
+            try:
+                require_movable([agent], by=self.asker)
+            except ValidationError as error:
+                if leaves:  # errors of a row that goes are not looked at
+                    raise
+                form.add_error("agent", error)
+            if is_new and rows is not None and rows.filter(agent=agent).exists():  # on another page
+                form.add_error("agent", ALREADY_IN_GROUP)
 
 
 class MembersOfGroup(PortalInline):
     model = SkillGroupMember
     fk_name = "skill_group"
+    form = MemberForm
+    formset = MemberRows
+    per_page = 50
     fields = ["agent", "priority", "show_status"]
     readonly_fields = ["show_status"]
     autocomplete_fields = ["agent"]
     hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("agent")
+        return super().get_queryset(request).select_related("agent__role")
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        return type(formset.__name__, (formset,), {"asker": request.user})
 
     @display(description=_("status"))
     def show_status(self, obj: SkillGroupMember) -> str:

@@ -40,10 +40,10 @@ DEPTH = 5
 ENDINGS = frozenset({".wav", ".mp3", ".ogg", ".opus", ".m4a", ".mp4"})
 STORED, REFUSED = ".stored", ".refused"
 OLD = dt.timedelta(days=8)
-_ID = r"(?:[A-Za-z0-9_]+-)*[0-9]{9,11}\.[0-9]+"
-NAME = re.compile(rf"(?:^|[-_])(?P<id>{_ID})(?:[-_](?:in|out|rx|tx|mix))?$")
-"""How MixMonitor's files usually end: the channel's unique id, with the system's name before it where it has one."""
-_UNIQUE_ID = re.compile(_ID)
+NAME = re.compile(r"(?:^|[-_])(?P<id>[0-9]{9,11}\.[0-9]+)$")
+"""How MixMonitor's files usually end: the channel's unique id."""
+_HALF = re.compile(r"[-_](?:in|out|rx|tx|mix)$")
+_LINKED_ID = re.compile(r"(?:[A-Za-z0-9_]+-)*[0-9]{9,11}\.[0-9]+")
 
 
 @dataclass(slots=True)
@@ -87,10 +87,9 @@ def take_folder(watch: Watch, *, at: dt.datetime) -> Counter[str]:
 
 
 def _take_file(watch: Watch, path: Path, at: dt.datetime) -> str:
-    call_id = call_id_in(watch, path.stem)
+    call_id, call = call_of(watch, path.stem)
     if not call_id:
         return "unknown_name"
-    call = Call.objects.for_account(watch.account).filter(call_key=call_key_of(watch.account.pk, call_id)).first()
     with _opened(path) as file:
         changed = dt.datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, dt.UTC)
         quiet_for = at - changed
@@ -123,16 +122,27 @@ def _take_file(watch: Watch, path: Path, at: dt.datetime) -> str:
     return "taken" if taken.audio is not None else "waiting"
 
 
-def call_id_in(watch: Watch, stem: str) -> str:
-    """The call that a file's name speaks of; empty: none."""
+def call_of(watch: Watch, stem: str) -> tuple[str, Call | None]:
+    """Id of the call that a file's name speaks of, and the call if it is known; an empty id: none.
+
+    Where an id begins cannot be told from a name alone: a system's name stands before some, and a queue's looks the same.
+    So of what it may be, the one that is known counts.
+    """
+    stem = _HALF.sub("", stem)
     found = watch.name.search(stem)
-    if found is None:
-        # Channels that the portal asked for itself have ids of their own making: the last word of the name, or two.
+    if watch.name is not NAME:
+        possible = [found["id"]] if found is not None else []
+    else:
         words = stem.split("-")
-        known = next((watch.calls[one] for n in range(1, len(words)) if (one := "-".join(words[n:])) in watch.calls), "")
-        return f"{watch.prefix}{known}" if known else ""
-    channel = found["id"]
-    return f"{watch.prefix}{watch.calls.get(channel, channel)}"
+        possible = ([found["id"]] if found else []) + ["-".join(words[n:]) for n in range(len(words) - 1, -1, -1)][:4]
+    of_parts = next((watch.calls[one] for one in possible if one in watch.calls), None)
+    ids = [f"{watch.prefix}{one}" for one in ([of_parts] if of_parts else possible)]
+    keys = {call_key_of(watch.account.pk, one): one for one in ids}
+    known = {keys[bytes(call.call_key)]: call for call in Call.objects.for_account(watch.account).filter(call_key__in=list(keys))}
+    for one in ids:
+        if one in known:
+            return one, known[one]
+    return (ids[0], None) if ids and (found or of_parts) else ("", None)
 
 
 def _began(call: Call | None, moment: dt.datetime) -> dt.datetime | None:
@@ -180,7 +190,7 @@ def calls_of_cdr(lines: Iterator[str]) -> dict[str, str]:
     calls: dict[str, str] = {}
     for row in csv.reader(lines):
         for unique, linked in pairwise(row):
-            if _UNIQUE_ID.fullmatch(linked) and re.fullmatch(r"[\w.-]{6,150}", unique) and re.search(r"[0-9]", unique):
+            if _LINKED_ID.fullmatch(linked) and re.fullmatch(r"[\w.-]{6,150}", unique) and re.search(r"[0-9]", unique):
                 calls[unique] = linked
     return calls
 

@@ -45,9 +45,8 @@ from callcenter_site.filters import IdFilter, MomentFilter, SearchFilter, TruthF
 from callcenter_site.openapi import also_answers, resource
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.phone_numbers import canonical
-from callcenter_site.rest import AccountReadViewSet, Deletes, RequiredPermission, permissions_on
+from callcenter_site.rest import AccountReadViewSet, Deletes, PortalViewSet, RequiredPermission, once, permissions_on
 from configuration.access import SET_STATUS
-from configuration.idempotency import PortalViewSet, once
 
 _AT = "2026-11-24T01:00:00Z"
 _STATUS = {

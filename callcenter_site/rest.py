@@ -5,16 +5,20 @@ are at fault. Rows of another account answer like rows that do not exist, also w
 write made is read back through the asker's own rows, or rolled back.
 """
 
+import functools
 import json
 import logging
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, models, transaction
 from django.db.models import ProtectedError
 from django.http import Http404
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, serializers, status, viewsets
@@ -26,6 +30,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
+from callcenter_site.openapi import IDEMPOTENCY_KEY
 from callcenter_site.ownership import is_of_one_account, taken
 from callcenter_site.paging import NewestFirst
 
@@ -281,9 +286,27 @@ class AccountReadViewSet(viewsets.ReadOnlyModelViewSet[Any]):
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
 
-class AccountViewSet(AccountReadViewSet):
-    """Rows that are made and changed as well. Whoever lets them be deleted adds `Deletes`."""
+def once(handler: Callable[..., Response]) -> Callable[..., Response]:
+    """A view's method that makes something, and honours the header `Idempotency-Key`. What was answered is remembered in
+    rows of an app, which `settings.ANSWER_ONCE` names."""
 
+    @functools.wraps(handler)
+    def answered_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        make = functools.partial(handler, view, request, *args, **kwargs)
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        if key is None:
+            return make()
+        answer: Callable[..., Response] = import_string(settings.ANSWER_ONCE)
+        return answer(request=request, key=key, make=make, said_once=getattr(view, "said_once", ()))
+
+    answered_once.takes_idempotency_key = True  # type: ignore[attr-defined]
+    return answered_once
+
+
+class PortalViewSet(AccountReadViewSet):
+    """Rows that are made and changed as well, by people and programs. Whoever lets them be deleted adds `Deletes`."""
+
+    @once
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
         with transaction.atomic():
@@ -332,7 +355,7 @@ class AccountViewSet(AccountReadViewSet):
         return self.get_serializer(kept).data
 
 
-class Deletes(AccountViewSet):
+class Deletes(PortalViewSet):
     """Rows that may go. One that is in use stays."""
 
     def destroy(self, request: Request, pk: str) -> Response:

@@ -329,6 +329,7 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
 }
 
 # --- API -------------------------------------------------------------------------------------------------------------
+ANSWER_ONCE = "configuration.idempotency.answer_once"
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "callcenter_site.openapi.PortalSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [

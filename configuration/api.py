@@ -25,11 +25,10 @@ from callcenter_site.filters import IdFilter, MomentFilter, SearchFilter, TruthF
 from callcenter_site.openapi import resource
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.phone_numbers import canonical
-from callcenter_site.rest import Conflict, Deletes, PayloadTooLarge, PortalView, fault_list, permissions_on
+from callcenter_site.rest import Conflict, Deletes, PayloadTooLarge, PortalView, PortalViewSet, fault_list, once, permissions_on
 from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_role, may_give_scope
 from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.blacklist import find_block
-from configuration.idempotency import PortalViewSet, once
 from configuration.keywords import keyword_hits
 from configuration.models import (
     Account,

@@ -7,12 +7,11 @@ claim to another keeps nothing.
 """
 
 import datetime as dt
-import functools
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
@@ -24,7 +23,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from callcenter_site.erasure import delete_batch
 from callcenter_site.openapi import IDEMPOTENCY_KEY
-from callcenter_site.rest import AccountViewSet, Conflict
+from callcenter_site.rest import Conflict
 from configuration.encryption import blind_index
 from configuration.models import IdempotencyKey
 
@@ -46,34 +45,22 @@ class BeingAnswered(Conflict):
     wait = 1  # sent as Retry-After
 
 
-def once(handler: Callable[..., Response]) -> Callable[..., Response]:
-    """A view's method that makes something, and honours the header `Idempotency-Key`."""
+def answer_once(*, request: Request, key: str, make: Callable[[], Response], said_once: Collection[str]) -> Response:
+    """The answer to a request that names itself: as it was made before, or made now. What `said_once` names is not kept.
 
-    @functools.wraps(handler)
-    def answered_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(IDEMPOTENCY_KEY)
-        if key is None:
-            return handler(view, request, *args, **kwargs)
-        claim = _claim(request, key)
-        if claim.status_code is not None:
-            return _again(claim)
-        try:
-            with transaction.atomic():
-                response = handler(view, request, *args, **kwargs)
-                _keep(claim, response, getattr(view, "said_once", ()))
-        except BaseException:
-            _let_go(claim)
-            raise
-        return response
-
-    answered_once.takes_idempotency_key = True  # type: ignore[attr-defined]
-    return answered_once
-
-
-class PortalViewSet(AccountViewSet):
-    """What every resource that people and programs write stands on."""
-
-    create = once(AccountViewSet.create)
+    `callcenter_site.rest.once` calls it.
+    """
+    claim = _claim(request, key)
+    if claim.status_code is not None:
+        return _again(claim)
+    try:
+        with transaction.atomic():
+            response = make()
+            _keep(claim, response, said_once)
+    except BaseException:
+        _let_go(claim)
+        raise
+    return response
 
 
 def _claim(request: Request, key: str) -> IdempotencyKey:
@@ -117,7 +104,7 @@ def _let_go(claim: IdempotencyKey) -> None:
         log.warning("idempotency key %d could not be let go: %s", claim.pk, type(error).__name__)
 
 
-def _keep(claim: IdempotencyKey, response: Response, said_once: Any) -> None:
+def _keep(claim: IdempotencyKey, response: Response, said_once: Collection[str]) -> None:
     """Remembers the answer, in the transaction of what it is about."""
     data = {name: None if name in said_once else value for name, value in dict(response.data).items()}
     claim.answer = json.dumps({"data": data, "location": response.headers.get("Location")}, default=_encoded)

@@ -36,6 +36,12 @@ def email_index(email: str) -> bytes:
     return installation_index(email.strip().casefold(), context=EMAIL_CONTEXT)
 
 
+def _with_hash(options: dict[str, Any], name: str) -> dict[str, Any]:
+    """What `save` was told, with the keyed hash of a column beside that column."""
+    columns = options.get("update_fields")
+    return options | {"update_fields": {*columns, f"{name}_hash"}} if columns is not None and name in columns else options
+
+
 class Status(models.TextChoices):
     """What an agent chose, or the platform reported. What they are doing is derived with their calls (METRICS §2.4)."""
 
@@ -112,7 +118,7 @@ class Agent(AbstractBaseUser):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email_hash = email_index(self.email)
-        super().save(*args, **kwargs)
+        super().save(*args, **_with_hash(kwargs, "email"))
 
     def get_additional_data(self) -> dict[str, Any]:
         return {"account": self.account_id}
@@ -189,7 +195,7 @@ class AgentPhone(AccountOwned):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.number_hash = phone_index(self.number, account_id=self.account_id)
-        super().save(*args, **kwargs)
+        super().save(*args, **_with_hash(kwargs, "number"))
 
     def clean(self) -> None:
         self.number = canonical(self.number, self.account.region)

@@ -12,7 +12,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
@@ -47,6 +48,7 @@ class AccountForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read = _columns_of(self.instance)
         if self.instance._state.adding and hasattr(self.instance, "account_id"):
             self.instance.account_id = self.asker.account_id
 
@@ -61,6 +63,12 @@ class AccountForm(_ModelForm):
             same = model._base_manager.filter(account_id=self.instance.account_id, **{names[0]: value})
             if same.exclude(pk=self.instance.pk).exists():
                 self.add_error(names[0], _("This is in use already."))
+
+    def columns_changed(self) -> list[str]:
+        """Those that differ from what was read, whether typed or worked out. Nothing else is written: what others set
+        meanwhile, such as a status or a revocation, stays."""
+        now = _columns_of(self.instance)
+        return [name for name, value in now.items() if name not in self._read or self._read[name] != value]
 
 
 class _Scoped:
@@ -136,11 +144,25 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        response = super().changeform_view(request, object_id, form_url, extra_context)
+        if request.method == "POST" and object_id is not None and self.has_change_permission(request):
+            with transaction.atomic():
+                self._lock(request, object_id)
+                response = super().changeform_view(request, object_id, form_url, extra_context)
+        else:
+            response = super().changeform_view(request, object_id, form_url, extra_context)
         shown: Any = (getattr(response, "context_data", None) or {}).get("original")
         if shown is not None and (look := self.row_shows(request)):
             log_look(look, self.model, [shown.pk], actor=request.user, place="row")
         return response
+
+    def _lock(self, request: HttpRequest, object_id: str) -> None:
+        """Two changes of one row come one after the other, here and over the API."""
+        try:
+            pk = self.opts.pk.to_python(unquote(object_id))
+        except (ValidationError, ValueError):
+            return
+        rows: Any = self.model._default_manager
+        rows.visible_to(request.user).filter(pk=pk).order_by().select_for_update().values_list("pk").first()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PortalList
@@ -167,7 +189,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
         if not change:
             obj.account_id = _account_of(request)
         with transaction.atomic():
-            super().save_model(request, obj, form, change)
+            obj.save(update_fields=form.columns_changed() if change else None)
             self.read_back(request, obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -181,12 +203,14 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
             raise PermissionDenied(_("What you saved would not be yours to see, so it was not kept."))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        for row in formset.save(commit=False):
-            if row._state.adding:
-                row.account_id = form.instance.account_id
+        formset.save(commit=False)
+        for row in formset.new_objects:
+            row.account_id = form.instance.account_id
             row.save()
-            if not is_of_one_account(row):
-                raise PermissionDenied
+        for row, names in formset.changed_objects:
+            row.save(update_fields=[name for name in names if name in _columns_of(row)])
+        if not all(map(is_of_one_account, [*formset.new_objects, *(row for row, _names in formset.changed_objects)])):
+            raise PermissionDenied
         for row in formset.deleted_objects:
             row.delete()
         formset.save_m2m()
@@ -295,6 +319,11 @@ class ScopedDropdownFilter(RelatedDropdownFilter):
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
         return [(row.pk, str(row)) for row in field.remote_field.model._default_manager.visible_to(request.user)]
+
+
+def _columns_of(row: Any) -> dict[str, Any]:
+    unread = row.get_deferred_fields()
+    return {field.name: getattr(row, field.attname) for field in row._meta.concrete_fields if field.attname not in unread}
 
 
 def _log(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:

@@ -57,10 +57,6 @@ class AccountAdmin(PortalAdmin):
             return redirect("admin:configuration_account_change", account_id)
         return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.save()
-        self.read_back(request, obj)
-
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # an account ends by termination, which erases it in order
 

@@ -7,13 +7,15 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from agents.admin.agents import AgentForm
 from agents.appointment import deactivate_agents, require_an_administrator
-from agents.models import Agent, SkillGroup, SkillGroupMember, Status, StatusChange
+from agents.models import Agent, AgentPhone, SkillGroup, SkillGroupMember, Status, StatusChange, email_index, phone_index
 from agents.presence import change_status
 from configuration.models import Account, Role
 from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
@@ -167,6 +169,49 @@ class TestAdding:
     def test_the_title_of_a_persons_page_does_not_name_them(self, page, desk_worker):
         title = page.get(change_of(desk_worker)).content.decode().split("</title>")[0]
         assert "Wang" not in title
+
+
+class TestMeanwhile:
+    """Between reading a row and writing it, somebody else changes it."""
+
+    def test_who_is_forced_offline_while_their_page_is_saved_stays_so(self, page, desk_worker, monkeypatch):
+        clean = AgentForm.clean
+
+        def clean_late(form: AgentForm) -> None:
+            Agent.objects.filter(pk=desk_worker.pk).update(status=Status.OFFLINE, forced_offline_at=timezone.now())
+            clean(form)
+
+        change_status(agent=desk_worker, status=Status.AVAILABLE, at=timezone.now())
+        monkeypatch.setattr(AgentForm, "clean", clean_late)
+        assert page.post(change_of(desk_worker), form_of(desk_worker, nickname="Fa", email="fang@example.com")).status_code == 302
+        desk_worker.refresh_from_db()
+        assert (desk_worker.nickname, desk_worker.status) == ("Fa", Status.OFFLINE)
+        assert desk_worker.forced_offline_at is not None
+        assert Agent.objects.get(email_hash=email_index("fang@example.com")) == desk_worker
+
+    def test_a_phone_whose_number_is_changed_is_found_by_the_new_one_and_keeps_the_rest(self, page, desk_worker, monkeypatch):
+        phone = AgentPhone.objects.create(account=desk_worker.account, agent=desk_worker, kind="extension", number="8001")
+        clean = AgentForm.clean
+
+        def clean_late(form: AgentForm) -> None:
+            AgentPhone.objects.filter(pk=phone.pk).update(kind="external")
+            clean(form)
+
+        monkeypatch.setattr(AgentForm, "clean", clean_late)
+        row = {"phones-0-id": phone.pk, "phones-0-agent": desk_worker.pk, "phones-0-kind": "extension", "phones-0-number": "8002"}
+        counts = {"phones-TOTAL_FORMS": "1", "phones-INITIAL_FORMS": "1"}
+        assert page.post(change_of(desk_worker), form_of(desk_worker, **row, **counts)).status_code == 302
+        stored = AgentPhone.objects.get()
+        assert (stored.number, stored.kind) == ("8002", "external")
+        assert stored.number_hash == phone_index("8002", account_id=desk_worker.account_id)
+
+    def test_a_page_reads_its_row_under_a_lock_and_shows_it_without(self, page, desk_worker, monkeypatch):
+        locked: list[str] = []
+        monkeypatch.setattr(QuerySet, "select_for_update", lambda rows: locked.append(rows.model.__name__) or rows)
+        page.get(change_of(desk_worker))
+        assert locked == []
+        page.post(change_of(desk_worker), form_of(desk_worker, nickname="Fa"))
+        assert locked[0] == "Agent"
 
 
 class TestOffice:
@@ -359,7 +404,7 @@ class TestAccounts:
 
 class TestNumbers:
     def test_a_number_is_stored_in_one_form_and_once(self, page, account):
-        form = {"number": "010 5551 2345", "label": "Main", "direction": "both", "is_active": "on"}
+        form = {"number": "010 5551 2345", "label": "Main", "direction": "both", "priority": "0", "is_active": "on"}
         assert page.post(reverse("admin:configuration_servicenumber_add"), form).status_code == 302
         again = page.post(reverse("admin:configuration_servicenumber_add"), form | {"number": "+86 (10) 5551-2345"})
         assert errors_of(again) == {"number": ["This is in use already."]}

@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from configuration.access import SCOPE_PERMISSIONS
-from configuration.api_keys import create_api_key, find_api_key
+from configuration.admin.api_keys import ApiKeyForm
+from configuration.api_keys import create_api_key, find_api_key, revoke_api_keys
 from configuration.models import ApiKey, Role
 from tests.configuration.admin.conftest import client_of, errors_on, page
 from tests.factories import AccountFactory, AgentFactory
@@ -55,6 +56,21 @@ def test_a_key_is_revoked_after_a_question_and_refused_at_once(client, account):
     assert find_api_key(secret, at=timezone.now())
     assert client.get(page(ApiKey, "revoke", key.pk)).status_code == 403
     assert client.post(page(ApiKey, "revoke", key.pk)).status_code == 302
+    assert find_api_key(secret, at=timezone.now()) is None
+
+
+def test_a_key_revoked_while_its_page_is_saved_stays_revoked(client, account, monkeypatch):
+    key, secret = create_api_key(account=account, name="PBX", scopes=["events:write"])
+    clean = ApiKeyForm.clean
+
+    def clean_late(form):
+        revoke_api_keys(keys=[key], at=timezone.now())
+        return clean(form)
+
+    monkeypatch.setattr(ApiKeyForm, "clean", clean_late)
+    assert client.post(page(ApiKey, "change", key.pk), form(name="Renamed")).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.revoked_at is None) == ("Renamed", False)
     assert find_api_key(secret, at=timezone.now()) is None
 
 

@@ -151,6 +151,20 @@ def test_a_prompt_that_becomes_text_gives_up_its_file(save, prompt):
     assert files() == set()
 
 
+def test_a_file_stored_while_the_page_is_saved_stays_the_prompts(save, prompt, monkeypatch):
+    clean = ivr_prompts.IvrPromptForm.clean
+
+    def clean_late(form):
+        prompts.store_audio(prompt=IvrPrompt.objects.get(pk=prompt.pk), content=io.BytesIO(MP3))
+        return clean(form)
+
+    monkeypatch.setattr(ivr_prompts.IvrPromptForm, "clean", clean_late)
+    save(form(None, language="en"), prompt)
+    prompt.refresh_from_db()
+    assert (prompt.language, prompt.audio_type) == ("en", "audio/mpeg")
+    assert files() == {prompt.audio_key}
+
+
 def test_a_deleted_prompt_takes_its_file_along(client, prompt):
     client.post(page(IvrPrompt, "delete", prompt.pk), {"post": "yes"})
     assert not IvrPrompt.objects.exists()

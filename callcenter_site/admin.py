@@ -40,11 +40,17 @@ def scoped_choices(db_field: Any, request: HttpRequest) -> Any:
     return db_field.remote_field.model._default_manager.visible_to(request.user)
 
 
+class NotKept(Exception):
+    """What was saved would not be the asker's to see, or points into another account. Nothing of it stays."""
+
+
 class AccountForm(_ModelForm):
     """A form on a row of an account. What must be unique in the account is checked here, on the field it is typed in:
     the account itself is no field of the form, so Django would leave such constraints to the database."""
 
     asker: Any = None
+    refused: Any = ""
+    """Why what this form holds was taken back after it was saved."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,6 +60,8 @@ class AccountForm(_ModelForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
+        if self.refused:
+            self.add_error(None, self.refused)
         model = self._meta.model
         for constraint in model._meta.total_unique_constraints:
             names = [name for name in constraint.fields if name != "account"]
@@ -125,6 +133,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     list_filter_submit = True
     list_per_page = 50
     paginator: "type[Paginator[Any]]" = CountingPaginator
+    not_kept: Any = _("What you saved would not be yours to see, so it was not kept.")
 
     def list_shows(self, request: HttpRequest) -> Look | None:
         """What the list shows of its rows that each view of it is told in the audit log."""
@@ -144,12 +153,19 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
-        if request.method == "POST" and object_id is not None and self.has_change_permission(request):
-            with transaction.atomic():
-                self._lock(request, object_id)
-                response = super().changeform_view(request, object_id, form_url, extra_context)
-        else:
-            response = super().changeform_view(request, object_id, form_url, extra_context)
+        pages: Any = super()
+        try:
+            if request.method == "POST":
+                with transaction.atomic():
+                    if object_id is not None and self.has_change_permission(request):
+                        self._lock(request, object_id)
+                    response = pages.changeform_view(request, object_id, form_url, extra_context)
+            else:
+                response = pages.changeform_view(request, object_id, form_url, extra_context)
+        except NotKept:
+            # Rolled back. The form is gone through once more, now with an error, so that it comes back as it was filled in.
+            request.refused = self.not_kept  # type: ignore[attr-defined]
+            response = pages.changeform_view(request, object_id, form_url, extra_context)
         shown: Any = (getattr(response, "context_data", None) or {}).get("original")
         if shown is not None and (look := self.row_shows(request)):
             log_look(look, self.model, [shown.pk], actor=request.user, place="row")
@@ -169,7 +185,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"asker": request.user})
+        return type(form.__name__, (form,), {"asker": request.user, "refused": getattr(request, "refused", "")})
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what a declared filter asks for: any other lookup lets a hidden column be guessed letter by letter."""
@@ -188,19 +204,13 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
             obj.account_id = _account_of(request)
-        with transaction.atomic():
-            obj.save(update_fields=form.columns_changed() if change else None)
-            self.read_back(request, obj)
+        obj.save(update_fields=form.columns_changed() if change else None)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        with transaction.atomic():
-            super().save_related(request, form, formsets, change)
-            self.read_back(request, form.instance)
-
-    def read_back(self, request: HttpRequest, obj: Any) -> None:
-        """Refuses, and thereby rolls back, a row that the asker would not see or that points into another account."""
-        if not self.get_queryset(request).filter(pk=obj.pk).exists() or not is_of_one_account(obj):
-            raise PermissionDenied(_("What you saved would not be yours to see, so it was not kept."))
+        """Read back once all of it stands: a new agent is in a group, and so to be seen, when its memberships are saved."""
+        super().save_related(request, form, formsets, change)
+        if not self.get_queryset(request).filter(pk=form.instance.pk).exists() or not is_of_one_account(form.instance):
+            raise NotKept
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
@@ -210,7 +220,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
         for row, names in formset.changed_objects:
             row.save(update_fields=[name for name in names if name in _columns_of(row)])
         if not all(map(is_of_one_account, [*formset.new_objects, *(row for row, _names in formset.changed_objects)])):
-            raise PermissionDenied
+            raise NotKept
         for row in formset.deleted_objects:
             row.delete()
         formset.save_m2m()

@@ -167,6 +167,7 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
         "reactivate",
     ]
     inlines = [PhonesOfAgent, GroupsOfAgent]
+    not_kept = _("You would not see this person, so nothing was kept. Put them into one of your own skill groups below.")
     panels: ClassVar[list[Panel]] = own_panels()
     change_form_outer_before_template = "admin/agents/agent/panels_before.html"
     change_form_outer_after_template = "admin/agents/agent/panels_after.html"

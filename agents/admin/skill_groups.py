@@ -151,6 +151,7 @@ class SkillGroupAdmin(PortalAdmin):
     ordering = ["name"]  # said again: counting members drops the model's own
     list_filter = [("is_active", BooleanRadioFilter)]
     search_fields = ["name"]
+    not_kept = _("You would not see this group, so nothing was kept. Add yourself to its members as well.")
     inlines = [MembersOfGroup]
     fieldsets = [
         (None, {"fields": ["name", "is_active"]}),

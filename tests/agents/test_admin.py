@@ -171,6 +171,70 @@ class TestAdding:
         assert "Wang" not in title
 
 
+class TestSeeingOwnGroupsOnly:
+    """Whoever sees the people of their own groups adds people to those, and groups they are in."""
+
+    PERMISSIONS = (
+        {"agents.enter_admin", "agents.use_desk", "calls.view_call", "calls.see_full_number"}
+        | {f"agents.{action}_agent" for action in ("view", "add", "change")}
+        | {f"agents.{action}_skillgroup" for action in ("view", "add", "change")}
+        | {
+            f"agents.{action}_{model}"
+            for action in ("view", "add", "change", "delete")
+            for model in ("skillgroupmember", "agentphone")
+        }
+    )
+
+    @pytest.fixture
+    def group(self, account) -> SkillGroup:
+        return SkillGroupFactory(account=account)
+
+    @pytest.fixture
+    def lead(self, account, group) -> Agent:
+        role = Role.objects.create(account=account, name="Lead", permissions=sorted(self.PERMISSIONS), data_scope="groups")
+        lead = AgentFactory(account=account, role=role)
+        MemberFactory(account=account, skill_group=group, agent=lead)
+        return lead
+
+    @pytest.fixture
+    def page(self, client, lead) -> Client:
+        client.force_login(lead, backend="agents.sign_in.RoleBackend")
+        return client
+
+    def form(self, account: Account, *groups: SkillGroup) -> dict[str, Any]:
+        rows = {"memberships-TOTAL_FORMS": str(len(groups))}
+        for n, group in enumerate(groups):
+            rows |= {f"memberships-{n}-skill_group": group.pk, f"memberships-{n}-priority": "3", f"memberships-{n}-id": ""}
+        return TestAdding().form(account, **rows)
+
+    def test_a_person_is_added_to_ones_own_group(self, page, account, group):
+        assert page.post(reverse(ADD), self.form(account, group)).status_code == 302
+        assert list(SkillGroupMember.objects.filter(agent__staff_id="2001").values_list("skill_group", flat=True)) == [group.pk]
+
+    def test_without_a_group_nothing_is_kept_and_the_form_comes_back_as_it_was_filled_in(self, page, account, mailoutbox):
+        answer = page.post(reverse(ADD), self.form(account) | {"new_password": ""})
+        assert "Put them into one of your own skill groups" in errors_of(answer)["__all__"][0]
+        assert 'value="li@example.com"' in answer.content.decode()
+        assert not Agent.objects.filter(staff_id="2001").exists()
+        assert mailoutbox == []
+
+    def test_a_person_is_not_taken_out_of_ones_sight(self, page, account, group):
+        member = MemberFactory(account=account, skill_group=group, agent=AgentFactory(account=account))
+        rows = {
+            "memberships-TOTAL_FORMS": "1",
+            "memberships-INITIAL_FORMS": "1",
+            "memberships-0-id": member.pk,
+            "memberships-0-agent": member.agent_id,
+            "memberships-0-skill_group": group.pk,
+            "memberships-0-priority": "3",
+            "memberships-0-DELETE": "on",
+        }
+        answer = page.post(change_of(member.agent), form_of(member.agent, nickname="Gone", **rows))
+        assert "nothing was kept" in errors_of(answer)["__all__"][0]
+        assert SkillGroupMember.objects.filter(pk=member.pk).exists()
+        assert Agent.objects.get(pk=member.agent_id).nickname != "Gone"
+
+
 class TestMeanwhile:
     """Between reading a row and writing it, somebody else changes it."""
 

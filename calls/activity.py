@@ -1,8 +1,9 @@
 """What agents were doing, derived from the status they chose and the calls they had (METRICS §2.4).
 
 One timeline per agent: every moment of the window belongs to exactly one stretch. Where things overlap, a call comes
-before wrap-up, wrap-up before ringing, and any of them before the chosen status; hold is part of the call. What is
-still going on reaches to `at`, and nothing is said of what comes after it.
+before wrap-up, wrap-up before ringing, and any of them before the chosen status; hold is part of the call. Wrap-up is
+the same whether its call tells of it or the status does. What is still going on reaches to `at`, and nothing is said of
+what comes after it.
 """
 
 import datetime as dt
@@ -37,8 +38,10 @@ _OF_STATUS = {
     Status.WRAP_UP.value: Activity.ACW,
     Status.OFFLINE.value: Activity.OFFLINE,
 }
-_RANK = {Activity.ON_CALL: 0, Activity.ACW: 1, Activity.RINGING: 2}
-_CHOSEN = 3
+_RANK = {Activity.ON_CALL: 0, Activity.ACW: 1, Activity.RINGING: 3}
+_RANK_OF_STATUS = {Activity.ACW: 2}
+"""After a wrap-up that names its call, before ringing."""
+_CHOSEN = 4
 _LONGEST_LEG = dt.timedelta(days=2)
 """A leg longer than this is a broken clock: it is not looked for."""
 
@@ -148,9 +151,10 @@ def derive(
 
 def _claims_of_statuses(chosen: Sequence[Chosen], end: dt.datetime) -> Iterable[_Claim]:
     for one in chosen:
-        state = _OF_STATUS[one.status].value
+        state = _OF_STATUS[one.status]
+        rank = _RANK_OF_STATUS.get(state, _CHOSEN)
         # The chain knows no two at once.
-        yield _Claim(_CHOSEN, one.started_at, 0, one.ended_at or end, state, one.reason, None)
+        yield _Claim(rank, one.started_at, 0, one.ended_at or end, state.value, one.reason, None)
 
 
 def _claims_of_leg(leg: Leg, end: dt.datetime) -> Iterable[_Claim]:

@@ -89,6 +89,26 @@ def test_a_chosen_wrap_up_is_wrap_up_and_reasons_divide_breaks():
     assert [(one.state, one.reason) for one in stretches] == [("acw", ""), ("break", "lunch"), ("break", "meeting")]
 
 
+def test_a_wrap_up_that_is_a_status_goes_before_ringing_and_after_a_call():
+    chosen = [status("available", 0, 20), status("wrap_up", 20, 40), status("available", 40, None)]
+    assert drawn(chosen, [leg(30, 35, 38), leg(38, None, 45)]) == [
+        ("available", 0, 20),
+        ("acw", 20, 35),
+        ("on_call", 35, 38),
+        ("acw", 38, 40),
+        ("ringing", 40, 45),
+        ("available", 45, 60),
+    ]
+
+
+def test_a_wrap_up_told_by_its_call_and_by_the_status_names_the_call():
+    stretches = derive(chosen=[status("wrap_up", 10, 30)], legs=[leg(0, 0, 10, 20)], start=at(10), end=at(30), at=at(60))
+    assert [(*row, one.call_id) for row, one in zip(table(stretches), stretches, strict=True)] == [
+        ("acw", 10, 20, 7),
+        ("acw", 20, 30, None),
+    ]
+
+
 def test_the_same_status_chosen_again_is_one_stretch():
     assert drawn([status("available", 0, 20), status("available", 20, None)], []) == [("available", 0, 60)]
 
@@ -156,6 +176,8 @@ def expected(chosen: list[Chosen], legs: list[Leg], moment: dt.datetime, end: dt
     if any(within(one.answered_at, one.ended_at) for one in legs):
         return Activity.ON_CALL
     if any(one.wrap_up_ended_at and within(one.ended_at, one.wrap_up_ended_at) for one in legs if one.answered_at):
+        return Activity.ACW
+    if any(one.status == Status.WRAP_UP and within(one.started_at, one.ended_at) for one in chosen):
         return Activity.ACW
     if any(within(one.offered_at, one.answered_at or one.ended_at) for one in legs):
         return Activity.RINGING

@@ -271,6 +271,8 @@ CHANGE_PASSWORD_PAGE = "sign_in:change-password"  # noqa: S105  (the name of a p
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# A message may name a row by its number or a person. Django's own choice is a cookie, signed but readable, in every browser.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_AGE = 12 * 3600
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = 0.25  # hours

@@ -313,6 +313,6 @@ def _with_number(asker: Any, text: str) -> Q:
 
 
 def _unnamed(agent: Agent) -> Agent:
-    """The message after saving waits in a cookie, so it says the staff ID."""
+    """The message after saving is kept for the next page, so it says the staff ID."""
     agent.name = ""
     return agent

@@ -62,6 +62,13 @@ def test_taking_the_star_away_makes_a_number(client, account):
     assert (row.number, row.is_prefix) == ("+8613800138000", False)
 
 
+def test_what_is_said_after_saving_is_not_kept_in_the_browser(client):
+    answer = client.post(page(BlockedNumber, "add"), form("138 0013 8000"))
+    assert answer.status_code == 302
+    assert "messages" not in answer.cookies
+    assert "was added successfully" in client.get(page(BlockedNumber, "changelist")).content.decode()
+
+
 def test_a_number_that_is_there_in_another_form_is_said_on_its_field(client, rows):
     answer = client.post(page(BlockedNumber, "add"), form("138 0013 8000"))
     assert errors_on(answer) == {"number": ["This is in use already."]}

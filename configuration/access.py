@@ -367,7 +367,9 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
             _right(
                 _("Say where recordings are fetched from"),
                 _all_of("calls", "soundsource"),
-                about=_("Which hosts the portal asks for recordings that a platform announces by address, and with which password."),
+                about=_(
+                    "Which hosts the portal asks for recordings that a platform announces by address, and with which password."
+                ),
             ),
             _right(
                 _("See names in events that fit nobody"),

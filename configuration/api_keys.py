@@ -11,16 +11,19 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from callcenter_site.audit import log_update
-from configuration.access import HANDED_ON, SCOPE_PERMISSIONS
+from configuration.access import HANDED_ON, SCOPE_PERMISSIONS, may_give_scope
 from configuration.models import Account, ApiKey, Role
+from configuration.scoping import Actor
 
 SEEN_EVERY = dt.timedelta(minutes=1)
 
@@ -57,6 +60,21 @@ def create_api_key(
     return key, f"{prefix}.{secret}"
 
 
+def check_end(*, expires_at: dt.datetime | None, key: ApiKey | None, asker: Actor, at: dt.datetime) -> None:
+    """Whether somebody may let a key, or a new one, end at this time (`None`: never). A later end gives the key's access once
+    more, so it is for who may make such a key; an earlier one is open to all who manage keys. Raises `ValidationError`."""
+    if key is not None and expires_at == key.expires_at:
+        return
+    if expires_at is not None and expires_at <= at:
+        raise ValidationError(_("This time has passed."))
+    own_end = asker.key.expires_at if isinstance(asker, ApiKeyActor) else None
+    if own_end is not None and (expires_at is None or expires_at > own_end):
+        raise ValidationError(_("A key cannot make one that lasts longer than itself."))
+    is_later = key is not None and key.expires_at is not None and (expires_at is None or expires_at > key.expires_at)
+    if key is not None and is_later and not all(may_give_scope(asker, scope) for scope in key.scopes):
+        raise ValidationError(_("This key may do more than you may give, so you cannot let it last longer."))
+
+
 @transaction.atomic
 def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
     """The keys that were usable until now and no longer are."""
@@ -67,7 +85,7 @@ def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
 
 
 def find_api_key(text: str, *, at: dt.datetime) -> ApiKey | None:
-    prefix, _, secret = text.partition(".")
+    prefix, _dot, secret = text.partition(".")
     key: ApiKey | None = ApiKey.objects.select_related("account").filter(prefix=prefix).first() if len(prefix) == 12 else None
     if key is None or not hmac.compare_digest(key.secret_hash, _hash(secret)):
         return None
@@ -86,7 +104,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Api-Key <key>`; `Bearer` is understood as well."""
 
     def authenticate(self, request: Request) -> tuple[ApiKeyActor, ApiKey] | None:
-        scheme, _, text = get_authorization_header(request).decode("latin-1").partition(" ")
+        scheme, _space, text = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() not in ("api-key", "bearer"):
             return None
         key = find_api_key(text.strip(), at=timezone.now())

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -9,6 +10,7 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from callcenter_site.rest import AccountSerializer, MomentField, StrictFields
 from configuration.access import RIGHTS, holds, may_change_role, may_give_scope, reaches
+from configuration.api_keys import check_end
 from configuration.models import (
     Account,
     ApiKey,
@@ -319,18 +321,13 @@ class ApiKeySerializer(AccountSerializer):
     def get_is_usable(self, key: ApiKey) -> bool:
         return key.is_usable(at=timezone.now())
 
-    def validate_expires_at(self, expires_at: Any) -> Any:
-        if expires_at is not None and expires_at <= timezone.now():
-            raise ValidationError(_("This time has passed."))
-        return expires_at
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A key that ends cannot make itself, or another, last longer."""
-        own_end = self.asker.key.expires_at if self.asker.pk is None else None
         is_told = "expires_at" in attrs or self.instance is None or not self.partial
-        expires_at = attrs.get("expires_at")
-        if own_end is not None and is_told and (expires_at is None or expires_at > own_end):
-            raise ValidationError({"expires_at": [_("A key cannot make one that lasts longer than itself.")]})
+        if is_told:
+            try:
+                check_end(expires_at=attrs.get("expires_at"), key=self.instance, asker=self.asker, at=timezone.now())
+            except DjangoValidationError as error:
+                raise ValidationError({"expires_at": error.messages}) from error
         return super().validate(attrs)
 
 

@@ -19,7 +19,7 @@ from callcenter_site.admin import AccountForm
 from configuration.access import may_give_scope, reaches
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
-from configuration.api_keys import create_api_key, revoke_api_keys
+from configuration.api_keys import check_end, create_api_key, revoke_api_keys
 from configuration.models import Account, ApiKey, Role
 
 _GROUPS: list[tuple[Any, list[ApiKey.Scope]]] = [
@@ -96,9 +96,11 @@ class ApiKeyForm(AccountForm):
         return scopes
 
     def clean_expires_at(self) -> Any:
+        is_new = self.instance._state.adding
+        if not is_new and "expires_at" not in self.changed_data:
+            return self.instance.expires_at  # to the moment, which the field does not show
         expires_at = self.cleaned_data["expires_at"]
-        if expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError(_("This time has passed."))
+        check_end(expires_at=expires_at, key=None if is_new else self.instance, asker=self.asker, at=timezone.now())
         return expires_at
 
 

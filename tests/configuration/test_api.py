@@ -607,6 +607,27 @@ class TestApiKeys:
         assert api.post(KEYS, body | {"expires_at": end.isoformat()}).status_code == 201
         assert api.patch(f"{KEYS}{own.pk}/", {"name": "renamed"}).status_code == 200
 
+    def test_who_may_not_give_what_a_key_may_cannot_let_it_last_longer_but_ends_it(self, account):
+        permissions = [f"configuration.{action}_apikey" for action in ("view", "add", "change")]
+        role = Role.objects.create(account=account, name="Keys", permissions=permissions, data_scope=Role.DataScope.OWN)
+        client = Client()
+        client.force_login(AgentFactory(account=account, role=role), backend="agents.sign_in.RoleBackend")
+        keeper, over = Api(client), timezone.now() - dt.timedelta(days=1)
+        crm = key_of(account, "calls:read", expires_at=over)
+        key = ApiKey.objects.get()
+        address = f"{KEYS}{key.pk}/"
+        for later in (None, "2099-01-01T00:00:00Z"):
+            for answer in (
+                keeper.patch(address, {"expires_at": later}),
+                keeper.put(address, {"name": "x", "expires_at": later}),
+            ):
+                assert faults(answer) == ["expires_at"]
+        assert crm.get(f"{V1}calls/").status_code == 401
+        assert keeper.put(address, keeper.get(address).json()).status_code == 200  # what was read can be written back
+        ApiKey.objects.update(expires_at=None)
+        assert keeper.patch(address, {"name": "y", "expires_at": "2099-01-01T00:00:00Z"}).status_code == 200
+        assert keeper.post(f"{address}revoke/").status_code == 200
+
     def test_a_key_touches_none_that_may_more_but_may_end_itself(self, api, account):
         own = ApiKey.objects.get(account=account)
         more = create_api_key(account=account, name="more", scopes=["calls:read"])[0]

@@ -59,6 +59,38 @@ def test_a_key_is_revoked_after_a_question_and_refused_at_once(client, account):
     assert find_api_key(secret, at=timezone.now()) is None
 
 
+def test_who_may_not_give_what_a_key_may_cannot_let_it_last_longer_but_ends_it_and_renames_it(account):
+    over = timezone.now().replace(microsecond=7) - dt.timedelta(days=1)
+    key, secret = create_api_key(account=account, name="PBX", scopes=["agents:write", "calls:read"], expires_at=over)
+    permissions = ["agents.enter_admin", *(f"configuration.{action}_apikey" for action in ("view", "add", "change"))]
+    role = Role.objects.create(account=account, name="Keys", permissions=permissions, data_scope=Role.DataScope.ACCOUNT)
+    keeper = client_of(AgentFactory(account=account, role=role))
+    address = page(ApiKey, "change", key.pk)
+
+    for later in ({"expires_at_0": "2099-01-01", "expires_at_1": "08:00:00"}, {}):
+        assert "may do more than you may give" in errors_on(keeper.post(address, form(**later)))["expires_at"][0]
+    local = over.astimezone(account.zone)
+    as_it_is = {"expires_at_0": local.strftime("%Y-%m-%d"), "expires_at_1": local.strftime("%H:%M:%S")}
+    assert keeper.post(address, form(name="Old PBX", **as_it_is)).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.expires_at) == ("Old PBX", over)
+    assert find_api_key(secret, at=timezone.now()) is None
+
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=None)
+    sooner = {"expires_at_0": "2098-01-01", "expires_at_1": "08:00:00"}
+    assert keeper.post(address, form(**sooner)).status_code == 302
+    assert ApiKey.objects.get().expires_at == dt.datetime(2098, 1, 1, 0, 0, tzinfo=dt.UTC)
+    assert keeper.post(page(ApiKey, "revoke", key.pk)).status_code == 302
+
+
+def test_who_may_give_what_a_key_may_lets_it_last_longer(client, account):
+    key, secret = create_api_key(account=account, name="PBX", scopes=["agents:write"], expires_at=timezone.now())
+    assert (
+        client.post(page(ApiKey, "change", key.pk), form(expires_at_0="2099-01-01", expires_at_1="08:00:00")).status_code == 302
+    )
+    assert find_api_key(secret, at=timezone.now())
+
+
 def test_a_key_revoked_while_its_page_is_saved_stays_revoked(client, account, monkeypatch):
     key, secret = create_api_key(account=account, name="PBX", scopes=["events:write"])
     clean = ApiKeyForm.clean

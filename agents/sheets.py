@@ -47,6 +47,7 @@ _PHONES = frozenset(f"agents.{action}_agentphone" for action in ("view", "add", 
 _MEMBERS = frozenset(f"agents.{action}_skillgroupmember" for action in ("view", "add", "change", "delete"))
 _WITH_PRIORITY = re.compile(r"(.+?)\s*[:：]\s*([1-5])", re.DOTALL)
 DEFAULT_PRIORITY = 3
+_OWN_FIELDS = frozenset(field.name for field in Agent._meta.concrete_fields)
 
 
 class _Text(Column):
@@ -320,7 +321,10 @@ class AgentSheet(Sheet):
         agent = row.instance
         if row.kind == NEW:
             agent.set_unusable_password()
-        agent.save()
+            agent.save()
+        else:  # status and presence are other people's, and change all the time
+            fields = {column.field for column in self.columns if column.name in row.cells} & _OWN_FIELDS
+            agent.save(update_fields=[*fields, "email_hash"])
         if row.more["was_active"] and not agent.is_active:
             take_offline(agent, at=timezone.now())
         if "sheet_phones" in agent.__dict__:

@@ -331,7 +331,13 @@ class Sheet:
 
     def find(self, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
         """Rows that are there already, by their natural key, letter by letter."""
-        return self.by_key(self.rows().filter(**{f"{self.key[0]}__in": {key[0] for key in keys}}), keys)
+        return self.by_key(self.held(self.rows().filter(**{f"{self.key[0]}__in": {key[0] for key in keys}})), keys)
+
+    def held(self, rows: Any) -> Any:
+        """Rows about to be written are locked before they are read, so that nobody's change in between is written over."""
+        if transaction.get_connection().in_atomic_block:
+            list(rows.select_related(None).prefetch_related(None).order_by("pk").select_for_update().values_list("pk"))
+        return rows
 
     def by_key(self, rows: Any, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
         """MariaDB finds "Sales" for "sales", and its unique key lets only one of them in: such rows are remembered."""

@@ -2,9 +2,12 @@
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, Status
+from agents.presence import force_offline
 from agents.sheets import AgentSheet
 from callcenter_site.sheets import write_xlsx
 from configuration import importing
@@ -268,6 +271,34 @@ def test_who_is_deactivated_goes_offline(account, boss):
     written(AgentSheet, boss, [*HEADINGS, "Active"], ["1", "A", "a@example.com", "Agent", "no"])
     agent.refresh_from_db()
     assert (agent.is_active, agent.status) == (False, Status.OFFLINE)
+
+
+def test_what_others_do_between_look_and_write_stands(account, boss):
+    agent = AgentFactory(account=account, staff_id="1", name="A", email="a@example.com", status=Status.AVAILABLE)
+    sheet = AgentSheet(actor=boss)
+    row = importing.SheetRow(2, {"staff_id": "1", "nickname": "Nick", "email": "new@example.com"})
+    sheet.check([row], {})
+    assert not row.errors
+    force_offline(agents=[agent], by=boss, at=timezone.now())
+    Agent.objects.filter(pk=agent.pk).update(cellphone_pickup="always")
+    sheet.write([row])
+    agent.refresh_from_db()
+    assert (agent.nickname, agent.status, agent.cellphone_pickup) == ("Nick", Status.OFFLINE, "always")
+    assert agent.forced_offline_at is not None
+    assert Agent.objects.get_by_natural_key("new@example.com") == agent
+
+
+def test_rows_are_locked_before_they_are_read_to_be_written(account, boss, monkeypatch):
+    """What SQLite does not need, said by the order of the questions."""
+    AgentFactory(account=account, staff_id="1", name="A", email="a@example.com")
+    asked = []
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, *args, **more: asked.append("lock") or rows)
+    real = AgentSheet.by_key
+    monkeypatch.setattr(AgentSheet, "by_key", lambda self, rows, keys: asked.append("read") or real(self, rows, keys))
+    sheet = AgentSheet(actor=boss)
+    with transaction.atomic():
+        sheet.check([importing.SheetRow(2, {"staff_id": "1", "name": "B"})], {})
+    assert asked[:2] == ["lock", "read"]
 
 
 def test_columns_one_may_not_write_are_named(account, boss):

@@ -455,7 +455,8 @@ class Sheet:
 
 def _loosely(key: tuple[Any, ...]) -> tuple[str, ...]:
     """A key as a database may compare it: without regard to case and accents."""
-    return tuple(unicodedata.normalize("NFKD", str(part)).casefold().strip() for part in key)
+    apart = (unicodedata.normalize("NFKD", str(part)).casefold().strip() for part in key)
+    return tuple("".join(letter for letter in part if not unicodedata.combining(letter)) for part in apart)
 
 
 def _by_field(error: ValidationError) -> dict[str, list[ValidationError]]:

@@ -474,6 +474,22 @@ def test_a_row_the_database_takes_for_another_is_told_and_costs_no_neighbour(acc
     assert Keyword.objects.filter(phrase="other").exists()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("Café", "cafe"), ("Nai\u0308ve", "naive"), ("ＳＡＬＥＳ", "sales"), ("Straße", "strasse")]
+)
+def test_what_differs_only_in_case_and_accents_is_alike(boss, one, other):
+    """As MariaDB compares: the look must say what the write would refuse."""
+    sheet = KeywordSheet(actor=boss)
+    there = Keyword(account=boss.account, phrase=one)
+    assert sheet.by_key([there], [(other,)]) == {}
+    assert importing._loosely((other,)) in sheet.alike
+    assert sheet.by_key([there], [(one,)]) == {(one,): there}
+
+
+def test_letters_of_another_script_are_not_alike():
+    assert importing._loosely(("退款",)) != importing._loosely(("退貨",))
+
+
 def test_only_if_every_row_is_still_good_writes_nothing_when_one_is_not(monkeypatch, account, boss):
     small_batches(monkeypatch, QuickReplySheet)
     group = QuickReplyGroup.objects.create(account=account, name="G")

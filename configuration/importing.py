@@ -857,18 +857,28 @@ def continue_imports(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
 
 
 def forget_rows(*, at: dt.datetime) -> int:
-    """Removes the rows of imports older than a day; how many imports held some. Their reports stay."""
-    old = ImportRun._base_manager.filter(created_at__lt=at - ROWS_KEPT)
+    """Removes the rows nobody needs any more; how many imports held some. Their reports stay."""
     with transaction.atomic():
-        old.filter(state__in=ImportRun.OPEN).update(state=ImportRun.State.FAILED, problem="late", finished_at=at)
+        ImportRun._base_manager.filter(_is_late(at)).update(state=ImportRun.State.FAILED, problem="late", finished_at=at)
         holding = rows_to_forget(at=at)
         _forget_rows_of(holding)
     return len(holding)
 
 
+def _is_late(at: dt.datetime) -> Q:
+    """Nobody decided in a day since it was uploaded, or since it came back to whoever decides."""
+    limit = at - ROWS_KEPT
+    undecided = Q(state__in=(ImportRun.State.CHECKING, ImportRun.State.CHECKED), created_at__lt=limit)
+    return undecided & (Q(heartbeat_at=None) | Q(heartbeat_at__lt=limit))
+
+
 def rows_to_forget(*, at: dt.datetime) -> set[int]:
-    """Ids of imports older than a day that hold rows."""
-    old = ImportRun._base_manager.filter(created_at__lt=at - ROWS_KEPT)
+    """Ids of imports that hold rows and ended, or wait for somebody to decide, for more than a day.
+
+    One that is being written is not among them: somebody decided, and it goes on until it is done.
+    """
+    over = Q(finished_at__lt=at - ROWS_KEPT) | Q(state=ImportRun.State.FAILED)
+    old = ImportRun._base_manager.filter(over | _is_late(at))
     in_chunks = ImportChunk._base_manager.filter(run__in=old).exclude(rows=b"")
     return {*old.exclude(preview=b"").values_list("pk", flat=True), *in_chunks.values_list("run_id", flat=True)}
 

@@ -529,13 +529,50 @@ def test_what_is_discarded_is_never_written(boss):
 
 def test_nobody_decides_for_a_day_and_the_rows_are_gone(boss):
     run = checked(KeywordSheet, boss, ["phrase"], ["a"])
-    day = run.created_at + dt.timedelta(days=1)
+    day = run.heartbeat_at + dt.timedelta(days=1)
     assert importing.forget_rows(at=day) == 0
     assert importing.forget_rows(at=day + dt.timedelta(seconds=1)) == 1
     assert importing.forget_rows(at=day + dt.timedelta(seconds=1)) == 0
     run.refresh_from_db()
     assert (run.state, run.problem, run.preview) == (State.FAILED, "late", "")
     assert not choose_to_write(run, actor=boss, only_if_all_good=False)
+
+
+def test_an_import_decided_in_the_last_hour_is_written_to_its_end(monkeypatch, boss):
+    small_batches(monkeypatch, KeywordSheet)
+    run = checked(KeywordSheet, boss, ["phrase"], *[[f"word {n}"] for n in range(6)], ["‰‰"])
+    created = run.created_at - dt.timedelta(hours=23, minutes=59)
+    ImportRun.objects.filter(pk=run.pk).update(created_at=created, heartbeat_at=created)
+    assert choose_to_write(run, actor=boss, only_if_all_good=False)
+    real, calls = KeywordSheet.write, []
+
+    def a_slow_one(self, batch):
+        calls.append(importing.forget_rows(at=timezone.now() + dt.timedelta(hours=1)))
+        return real(self, batch)
+
+    monkeypatch.setattr(KeywordSheet, "write", a_slow_one)
+    work_on(run.pk)
+    run.refresh_from_db()
+    assert (run.state, counts(run)[NEW], set(calls)) == (State.DONE, 6, {0})
+    assert errors_of(run)[0][2] == "‰‰"  # to be mended: for a day from now
+    done = run.finished_at
+    assert importing.forget_rows(at=done + dt.timedelta(hours=23)) == 0
+    assert importing.forget_rows(at=done + dt.timedelta(hours=25)) == 1
+    assert not ImportChunk.objects.exclude(rows=b"").exists()
+
+
+def test_an_import_that_came_back_to_whoever_decides_waits_another_day(monkeypatch, account, boss):
+    QuickReplyGroup.objects.create(account=account, name="G")
+    run = checked(QuickReplySheet, boss, ["Group", "Title", "Text"], ["G", "T", "t"])
+    ImportRun.objects.filter(pk=run.pk).update(created_at=run.created_at - dt.timedelta(hours=23))
+    choose_to_write(run, actor=boss, only_if_all_good=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("configuration.models.check_placeholders", _refuse_the_last)
+        work_on(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.problem) == (State.CHECKED, "not_all_good")
+    assert importing.forget_rows(at=timezone.now() + dt.timedelta(hours=20)) == 0
+    assert importing.forget_rows(at=timezone.now() + dt.timedelta(hours=25)) == 1
 
 
 # --- The same rules everywhere ---------------------------------------------------------------------------------------

@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 Text = str | Promise
 LEASE_SECONDS = 60
 MAX_LEASES = 8
-"""A run that failed so often will fail again."""
+"""A step of a run that failed so often will fail again."""
+LEASES_PER_STEP = 100
+"""Checking, and each decision to write, counts on from the next hundred: no number ever comes twice, so a worker of an
+earlier step can hold none that is given out again."""
 ROWS_KEPT = dt.timedelta(days=1)
 PREVIEW_ROWS = 50
 MAX_CHUNK_CHARACTERS = 1_000_000
@@ -608,7 +611,7 @@ def work_on(run_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> 
     if actor is None or not _may_write(actor, run):
         _fail(run, "forbidden", clock())
         return True
-    if run.lease > MAX_LEASES:
+    if run.lease % LEASES_PER_STEP > MAX_LEASES:
         _fail(run, "failed", clock())
         return True
     work = _Work(run, run.lease, SHEETS[run.sheet](actor=actor, chosen=run.options), clock)
@@ -782,7 +785,7 @@ def choose_to_write(run: ImportRun, *, actor: Any, only_if_all_good: bool) -> bo
             only_if_all_good=only_if_all_good,
             problem="",
             n_done=0,
-            lease=0,
+            lease=F("lease") - F("lease") % LEASES_PER_STEP + LEASES_PER_STEP,
             heartbeat_at=None,
             started_by=actor.pk,
         ):

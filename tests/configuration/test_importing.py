@@ -6,6 +6,7 @@ import io
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone, translation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -372,6 +373,28 @@ def test_a_worker_thought_dead_stops_when_it_comes_back(monkeypatch, boss):
     run.refresh_from_db()
     assert (run.state, len(calls)) == (State.WRITING, 1)
     assert Keyword.objects.count() == 2
+
+
+def test_a_lease_never_comes_twice(monkeypatch, boss, account):
+    """Whoever was slow since before the decision finds that somebody else holds the run."""
+    group = QuickReplyGroup.objects.create(account=account, name="G")
+    run = checked(QuickReplySheet, boss, ["Group", "Title", "Text"], ["G", "T", "t"])
+    leases = [run.lease]
+    for _again in range(3):
+        assert choose_to_write(run, actor=boss, only_if_all_good=True)
+        with monkeypatch.context() as patch:
+            patch.setattr("configuration.models.check_placeholders", _refuse_the_last)
+            work_on(run.pk)
+        run.refresh_from_db()
+        leases.append(run.lease)
+    assert run.state == State.CHECKED and leases == sorted(set(leases))
+    assert choose_to_write(run, actor=boss, only_if_all_good=False)
+    for _attempt in range(importing.MAX_LEASES):  # each decision has all its attempts
+        ImportRun.objects.filter(pk=run.pk).update(lease=F("lease") + 1)
+    ImportRun.objects.filter(pk=run.pk).update(lease=F("lease") - 1)
+    work_on(run.pk)
+    run.refresh_from_db()
+    assert (run.state, group.replies.count()) == (State.DONE, 0)
 
 
 def test_no_reading_goes_on_while_a_batch_is_written(monkeypatch, boss):

@@ -96,11 +96,14 @@ class Column:
         help: Text = "",
         example: Text = "",
         required: bool = False,
+        needed_by_new: bool = False,
         field: str = "",
         width: int = 18,
     ) -> None:
         self.name, self.heading, self.help, self.example = name, heading, help, example
         self.required, self.field, self.width = required, field or name, width
+        self.needed_by_new = needed_by_new
+        """Whether only rows that are there already do without it."""
         self._known_as: frozenset[str] = frozenset()
 
     def known_as(self) -> frozenset[str]:
@@ -397,6 +400,10 @@ class Sheet:
         before = self.shown(there, values) if there is not None else None
         row.instance = self.new() if there is None else there
         self.put(row.instance, values)
+        if there is None:
+            for column in self.columns:
+                if column.needed_by_new and column.name not in row.cells:
+                    row.fail(column.name, _("The file has no such column, and a new row needs it."))
         self.validate(row)
         if row.errors:
             return

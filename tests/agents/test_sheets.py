@@ -130,6 +130,18 @@ def test_a_column_that_is_not_there_stays_and_an_empty_cell_clears(account, boss
     assert agent.memberships.count() == 1
 
 
+def test_people_who_are_there_move_to_other_groups_by_staff_id_alone(account, boss, sales, support):
+    agent = AgentFactory(account=account, staff_id="1001", name="Li Wei", email="li@example.com", nickname="Vi")
+    MemberFactory(skill_group=sales, agent=agent, account=account, priority=1)
+    run = written(AgentSheet, boss, ["Staff ID", "Skill groups"], ["1001", "Support: 2:4"], ["1002", "Sales"])
+    assert counts(run) == {NEW: 0, CHANGED: 1, SAME: 0, BAD: 1}
+    assert dict(agent.memberships.values_list("skill_group__name", "priority")) == {"Support: 2": 4}
+    agent.refresh_from_db()
+    assert (agent.name, agent.email, agent.nickname) == ("Li Wei", "li@example.com", "Vi")
+    missing = "The file has no such column, and a new row needs it."
+    assert said(run) == [(3, name, missing) for name in ("Name", "Email", "Role")]
+
+
 def test_invitations_are_sent_only_if_chosen_and_only_to_who_is_new_and_active(account, boss):
     AgentFactory(account=account, staff_id="old", name="Old", email="old@example.com")
     written(

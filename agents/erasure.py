@@ -14,7 +14,7 @@ KEPT = (
     Kept("agents.AgentPhone", Lifetime.PEOPLE, people=("agent", "number", "number_hash")),
     Kept("agents.Authenticator", Lifetime.PEOPLE, people=("user", "key", "new_key")),
     Kept("agents.RecoveryCode", Lifetime.PEOPLE, people=("agent", "code_hash")),
-    Kept("agents.SignInLink", Lifetime.UNTIL_USED, clock="created_at", people=("agent", "email_hash", "asked_from")),
+    Kept("agents.SignInLink", Lifetime.UNTIL_USED, clock="created_at", people=("agent", "email_hash", "sent_to", "asked_from")),
     Kept("agents.SkillGroup", Lifetime.CONFIGURATION),
     Kept("agents.SkillGroupMember", Lifetime.PEOPLE, people=("agent",)),
     Kept(

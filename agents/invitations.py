@@ -1,4 +1,5 @@
-"""Links by mail with which people set their own password: invitations, and for those who forgot theirs.
+"""Mails about signing in: links with which people set their own password (invitations, and for those who forgot theirs),
+and word of what was changed.
 
 A link is good once, for a time, and only while the person has the password and the email they had when it was made; a
 newer one of its kind takes its place. It is worked out from its row and a secret: no table
@@ -40,6 +41,19 @@ from configuration.scoping import Actor
 log = logging.getLogger(__name__)
 
 LASTS = {SignInLink.Kind.INVITATION: dt.timedelta(days=3), SignInLink.Kind.RESET: dt.timedelta(hours=1)}
+CHANGES = {
+    SignInLink.Kind.PASSWORD: gettext_noop("Your password was changed."),
+    SignInLink.Kind.EMAIL: gettext_noop("The email you sign in with was changed: from now on it is another than this one."),
+    SignInLink.Kind.FACTOR_ON: gettext_noop(
+        "A second factor was set up for your sign-in; one from before is not asked for any more."
+    ),
+    SignInLink.Kind.FACTOR_OFF: gettext_noop("The second factor of your sign-in was turned off."),
+    SignInLink.Kind.CODES: gettext_noop(
+        "New recovery codes were made for your sign-in; those from before open nothing any more."
+    ),
+}
+"""What a mail without a link tells."""
+TOLD_WITHIN = dt.timedelta(days=1)
 TRY_AGAIN = [dt.timedelta(minutes=minutes) for minutes in (1, 5, 15, 30)]
 CLAIMED_FOR = dt.timedelta(minutes=2)
 """Longer than a mail server is waited for; a mail whose worker was killed is sent again after it."""
@@ -76,6 +90,29 @@ def invite(*, agents: Iterable[Agent], by: Actor, at: dt.datetime, kind: str = S
     return links
 
 
+def tell_of_change(*, agent: Agent, kind: str, at: dt.datetime, address: str = "") -> None:
+    """A mail to the person whose sign-in was changed, whoever changed it: so a stolen session does not go unnoticed.
+
+    `address` is where it goes if not to their email: the one from before. Called in the transaction of the change.
+    """
+    SignInLink.objects.create(
+        account_id=agent.account_id,
+        agent=agent,
+        kind=kind,
+        created_at=at,
+        expires_at=at + TOLD_WITHIN,
+        next_try_at=at,
+        email_hash=agent.email_hash,
+        sent_to=address,
+    )
+    _nudge_on_commit()
+
+
+def has_password(agent: Agent) -> bool:
+    """Whether somebody chose one: who was only invited has none that could be changed."""
+    return bool(agent.password) and agent.has_usable_password()
+
+
 def ask_for_reset(*, email: str, address: str, at: dt.datetime) -> None:
     """For who forgot their password: a link, if anybody who can sign in has this email. The caller learns nothing of it.
 
@@ -99,7 +136,8 @@ def address_of(link: SignInLink) -> str:
 
 
 def is_good(link: SignInLink, *, at: dt.datetime) -> bool:
-    return link.used_at is None and at < link.expires_at and link.agent is not None and _may_sign_in(link.agent)
+    is_open = link.kind in LASTS and link.used_at is None and at < link.expires_at
+    return is_open and link.agent is not None and _may_sign_in(link.agent)
 
 
 def open_link(key: str, *, at: dt.datetime) -> SignInLink | None:
@@ -119,16 +157,19 @@ def set_password(*, link: SignInLink, password: str, at: dt.datetime) -> Agent:
     validate_password(password, agent)
     if SignInLink.objects.filter(pk=link.pk, used_at=None).update(used_at=at) != 1:
         raise ValidationError(_("This link was used already."))
-    SignInLink.objects.filter(agent=agent, used_at=None).update(used_at=at)
+    SignInLink.objects.filter(agent=agent, kind__in=LASTS, used_at=None).update(used_at=at)
+    had_one = has_password(agent)
     agent.set_password(password)
     agent.save(update_fields=["password"])
+    if had_one:
+        tell_of_change(agent=agent, kind=SignInLink.Kind.PASSWORD, at=at)
     # Who locked themselves out with the forgotten password may come in with the new one.
     AxesProxyHandler.reset_attempts(username=email_index(agent.email).hex())
     return agent
 
 
 def newest_link(agent: Agent) -> SignInLink | None:
-    return SignInLink.objects.filter(agent=agent).order_by("-pk").first()
+    return SignInLink.objects.filter(agent=agent, kind__in=LASTS).order_by("-pk").first()
 
 
 def can_be_handed_over(link: SignInLink | None, *, at: dt.datetime) -> bool:
@@ -144,7 +185,7 @@ def deliver(*, link_id: int, at: dt.datetime) -> str:
     link = SignInLink.objects.select_related("agent__account", "agent__role").get(pk=link_id)
     if link.agent is None:
         return _now_is(link, SignInLink.State.SENT)
-    if not is_good(link, at=at):
+    if link.kind in LASTS and not is_good(link, at=at):
         return _now_is(link, SignInLink.State.FAILED, "late" if link.used_at is None and at >= link.expires_at else "")
     try:
         _mail(link).send()
@@ -220,7 +261,7 @@ def _may_sign_in(agent: Agent) -> bool:
 
 
 def _now_is(link: SignInLink, state: str, problem: str = "") -> str:
-    SignInLink.objects.filter(pk=link.pk).update(state=state, problem=problem, next_try_at=None)
+    SignInLink.objects.filter(pk=link.pk).update(state=state, problem=problem, next_try_at=None, sent_to="")
     return state
 
 
@@ -241,19 +282,26 @@ def _mail(link: SignInLink) -> EmailMultiAlternatives:
         translation.override(account.language if account else settings.LANGUAGE_CODE),
         timezone.override(account.zone if account else dt.UTC),
     ):
-        context: dict[str, Any] = {
-            "person": agent,
-            "account": account,
-            "link": address_of(link),
-            "expires_at": timezone.localtime(link.expires_at),
-            "portal": settings.PUBLIC_URL,
-        }
-        if link.kind == SignInLink.Kind.INVITATION:
-            subject = _("Your sign-in to the call center portal")
+        context: dict[str, Any] = {"person": agent, "account": account, "portal": settings.PUBLIC_URL}
+        if link.kind in CHANGES:
+            subject, template = _("Your sign-in to the call center portal was changed"), "change"
+            forgotten = f"{settings.PUBLIC_URL}{reverse('sign_in:forgotten')}"
+            context |= {
+                "change": _(CHANGES[SignInLink.Kind(link.kind)]),
+                "changed_at": timezone.localtime(link.created_at),
+                "forgotten": "" if link.kind == SignInLink.Kind.EMAIL else forgotten,
+            }
         else:
-            subject = _("Set a new password for the call center portal")
-        mail = EmailMultiAlternatives(subject, render_to_string(f"sign_in/mail/{link.kind}.txt", context), to=[agent.email])
-        mail.attach_alternative(render_to_string(f"sign_in/mail/{link.kind}.html", context), "text/html")
+            is_invitation, template = link.kind == SignInLink.Kind.INVITATION, link.kind
+            subject = (
+                _("Your sign-in to the call center portal")
+                if is_invitation
+                else _("Set a new password for the call center portal")
+            )
+            context |= {"link": address_of(link), "expires_at": timezone.localtime(link.expires_at)}
+        text, page = (render_to_string(f"sign_in/mail/{template}.{kind}", context) for kind in ("txt", "html"))
+        mail = EmailMultiAlternatives(subject, text, to=[str(link.sent_to) or agent.email])
+        mail.attach_alternative(page, "text/html")
     mail.extra_headers["Auto-Submitted"] = "auto-generated"
     return mail
 

@@ -418,12 +418,18 @@ class RecoveryCode(models.Model):
 
 
 class SignInLink(models.Model):
-    """A link by mail to set a password: an invitation, or for who forgot theirs. A row without a person was asked for
-    with an email nobody has; it makes the answer to that take as long, and counts as well."""
+    """A mail about somebody's sign-in. Most carry a link to set a password: an invitation, or for who forgot theirs; the
+    others only tell what was changed. A row without a person was asked for with an email nobody has; it makes the answer
+    to that take as long, and counts as well."""
 
     class Kind(models.TextChoices):
         INVITATION = "invitation", _("invitation")
         RESET = "reset", _("password reset")
+        PASSWORD = "password", _("password changed")
+        EMAIL = "email", _("email changed")
+        FACTOR_ON = "factor_on", _("second factor set up")
+        FACTOR_OFF = "factor_off", _("second factor turned off")
+        CODES = "codes", _("new recovery codes")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting to be sent")
@@ -445,6 +451,8 @@ class SignInLink(models.Model):
     used_at = models.DateTimeField(null=True, editable=False)
     """When the password was set with it, or a newer link took its place."""
     email_hash = Sha256Field(editable=False)
+    sent_to = EncryptedTextField(max_length=254, blank=True, default="", editable=False)
+    """Where a mail goes that is not for the person's present email; emptied once it is gone."""
     asked_from = Sha256Field(null=True, editable=False)  # type: ignore[misc]  # the library's types know it as bytes only
     """Keyed hash of the address that asked; null: an administrator sent it."""
 

@@ -23,7 +23,8 @@ from django_otp.oath import TOTP
 from qrcode.image.svg import SvgPathImage
 
 from agents.appointment import may_manage
-from agents.models import Agent, Authenticator, RecoveryCode
+from agents.invitations import tell_of_change
+from agents.models import Agent, Authenticator, RecoveryCode, SignInLink
 from callcenter_site.audit import log_update
 from configuration.scoping import Actor
 
@@ -73,12 +74,18 @@ def confirm_set_up(*, agent: Agent, code: str, at: dt.datetime) -> list[str]:
         row.save()
         agent.authenticator = row
         log_update(agent, second_factor=("on" if was_on else "off", "on"))
-        return make_recovery_codes(agent=agent, at=at)
+        tell_of_change(agent=agent, kind=SignInLink.Kind.FACTOR_ON, at=at)
+        return _make_codes(agent, at=at)
 
 
 @transaction.atomic
 def make_recovery_codes(*, agent: Agent, at: dt.datetime) -> list[str]:
     """Ten new codes, to be shown once; those from before open nothing any more."""
+    tell_of_change(agent=agent, kind=SignInLink.Kind.CODES, at=at)
+    return _make_codes(agent, at=at)
+
+
+def _make_codes(agent: Agent, *, at: dt.datetime) -> list[str]:
     plain = ["".join(secrets.choice(LETTERS) for _n in range(CODE_LETTERS)) for _n in range(N_RECOVERY_CODES)]
     RecoveryCode.objects.filter(agent=agent).delete()
     RecoveryCode.objects.bulk_create(
@@ -119,7 +126,7 @@ def check_code(*, agent: Agent, text: str, at: dt.datetime) -> Authenticator:
 
 
 @transaction.atomic
-def turn_off(*, agent: Agent) -> bool:
+def turn_off(*, agent: Agent, at: dt.datetime) -> bool:
     """Removes key and recovery codes; whether there was a second factor. Other sessions of the person end."""
     rows = Authenticator.objects.filter(user=agent)
     was_on: bool = rows.filter(confirmed=True).exists()
@@ -128,14 +135,15 @@ def turn_off(*, agent: Agent) -> bool:
     agent._state.fields_cache.pop("authenticator", None)
     if was_on:
         log_update(agent, second_factor=("on", "off"))
+        tell_of_change(agent=agent, kind=SignInLink.Kind.FACTOR_OFF, at=at)
     return was_on
 
 
-def reset(*, agent: Agent, by: Actor) -> None:
+def reset(*, agent: Agent, by: Actor, at: dt.datetime) -> None:
     """For who lost phone and codes. Raises `ValidationError` for oneself and for somebody who may more than `by`."""
     if not may_manage(by, agent):
         raise ValidationError(_("You cannot reset your own second factor, or that of somebody who may do more than you."))
-    if not turn_off(agent=agent):
+    if not turn_off(agent=agent, at=at):
         raise ValidationError(_("There is no second factor to reset."))
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -12,11 +13,13 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from agents.appointment import EMAIL_CANNOT_BE_USED, appoint, may_manage, require_free_email
 from agents.devices import advice_of
+from agents.invitations import has_password, tell_of_change
 from agents.membership import ALREADY_IN_GROUP, require_movable
 from agents.models import (
     Agent,
     AgentPhone,
     DeviceCheck,
+    SignInLink,
     SkillGroup,
     SkillGroupMember,
     Status,
@@ -191,6 +194,8 @@ class AgentSerializer(AccountSerializer):
         password = given.pop("password", None)
         self.given_phones, self.given_memberships = given.pop("phones", None), given.pop("memberships", None)
         self.invites = given.pop("invite", False)
+        self.email_before = row.email if self.instance is not None else ""
+        self.password_before = bool(password) and self.instance is not None and has_password(row)
         super().fill(row, given)
         errors: dict[str, Any] = {}
         if self.instance is None:
@@ -233,6 +238,10 @@ class AgentSerializer(AccountSerializer):
     def _saved(self) -> Agent:
         agent: Agent = self.row
         agent.save()
+        if self.password_before:
+            tell_of_change(agent=agent, kind=SignInLink.Kind.PASSWORD, at=timezone.now())
+        if self.email_before and self.email_before != agent.email:
+            tell_of_change(agent=agent, kind=SignInLink.Kind.EMAIL, at=timezone.now(), address=self.email_before)
         if self.given_phones is not None:
             self._replace_phones(agent, [one["row"] for one in self.given_phones])
         if self.given_memberships is not None:

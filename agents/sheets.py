@@ -24,8 +24,8 @@ from agents.appointment import (
     require_an_administrator,
     take_offline,
 )
-from agents.invitations import invite
-from agents.models import Agent, AgentPhone, SkillGroup, SkillGroupMember, email_index, phone_index
+from agents.invitations import invite, tell_of_change
+from agents.models import Agent, AgentPhone, SignInLink, SkillGroup, SkillGroupMember, email_index, phone_index
 from agents.querysets import sees_account
 from configuration.access import may_give_role
 from configuration.importing import (
@@ -325,6 +325,8 @@ class AgentSheet(Sheet):
         else:  # status and presence are other people's, and change all the time
             fields = {column.field for column in self.columns if column.name in row.cells} & _OWN_FIELDS
             agent.save(update_fields=[*fields, "email_hash"])
+        if row.was and "email" in row.was:
+            tell_of_change(agent=agent, kind=SignInLink.Kind.EMAIL, at=timezone.now(), address=row.was["email"])
         if row.more["was_active"] and not agent.is_active:
             take_offline(agent, at=timezone.now())
         if "sheet_phones" in agent.__dict__:

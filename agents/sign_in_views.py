@@ -10,6 +10,7 @@ from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -189,7 +190,7 @@ def turn_off(request: HttpRequest) -> HttpResponse:
         return redirect("sign_in:overview")
     form = ProvenForm(request.POST or None, asks_password=True, asks_code=True)
     if form.is_valid() and _is_proven(request, form, person, now):
-        second_factor.turn_off(agent=person)
+        second_factor.turn_off(agent=person, at=now)
         _stay_signed_in(request, person)
         messages.success(request, _("The second factor is off. You sign in with your password alone."))
         return redirect("sign_in:overview")
@@ -206,8 +207,10 @@ def change_password(request: HttpRequest) -> HttpResponse:
     person, now = _person(request), timezone.now()
     form = ChangePasswordForm(person, request.POST or None)
     if form.is_valid() and _is_proven(request, form, person, now):
-        person.set_password(form.cleaned_data["new_password1"])
-        person.save(update_fields=["password"])
+        with transaction.atomic():
+            person.set_password(form.cleaned_data["new_password1"])
+            person.save(update_fields=["password"])
+            invitations.tell_of_change(agent=person, kind=SignInLink.Kind.PASSWORD, at=now)
         _stay_signed_in(request, person)
         messages.success(request, _("Your password is changed. Everywhere else you are signed out."))
         return redirect("sign_in:overview")

@@ -20,7 +20,8 @@ from agents.admin.panels import STATUS_COLOURS, Panel, own_panels
 from agents.admin.people_actions import ActsOnPeople
 from agents.admin.sign_in import PasswordOrInvitation, SignInPages
 from agents.appointment import may_manage, require_an_administrator, take_offline
-from agents.models import Agent, AgentPhone, SkillGroupMember, email_index, phone_index
+from agents.invitations import has_password, tell_of_change
+from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, email_index, phone_index
 from agents.sheets import AgentSheet
 from callcenter_site.admin import (
     AccountForm,
@@ -246,11 +247,16 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
         return super().changeform_view(request, object_id, form_url, {"subtitle": None} | (extra_context or {}))  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        had_password = change and has_password(obj)
         if form.cleaned_data.get("new_password"):
             obj.set_password(form.cleaned_data["new_password"])
         elif not change:
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
+        if had_password and form.cleaned_data.get("new_password"):
+            tell_of_change(agent=obj, kind=SignInLink.Kind.PASSWORD, at=timezone.now())
+        if change and "email" in form.changed_data:
+            tell_of_change(agent=obj, kind=SignInLink.Kind.EMAIL, at=timezone.now(), address=form.initial["email"])
         if not change and not obj.has_usable_password():
             self.invite_new_person(request, obj)
         if not obj.is_active:

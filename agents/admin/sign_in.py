@@ -29,7 +29,7 @@ def sign_in_state(agent: Agent) -> tuple[str, Any]:
     """Whether somebody can come in: `deactivated`, `invited` (no password yet) or `active`, and the word for it."""
     if not agent.is_active:
         return "deactivated", _("Deactivated")
-    if not agent.password or not agent.has_usable_password():
+    if not invitations.has_password(agent):
         return "invited", _("Invited")
     return "active", _("Active")
 
@@ -108,7 +108,7 @@ class SignInPages:
         person: Any = request.user
         what, now = request.POST.get("do", ""), timezone.now()
         try:
-            if what in SignInLink.Kind.values:
+            if what in invitations.LASTS:
                 invitations.invite(agents=[agent], by=person, at=now, kind=what)
                 if settings.MAIL_IS_SET:
                     messages.success(request, _("The link is on its way."))
@@ -118,7 +118,7 @@ class SignInPages:
                     log_update(agent, sign_in_link=("", "shown"))
                     return invitations.address_of(link)
             elif what == "reset_second_factor":
-                second_factor.reset(agent=agent, by=person)
+                second_factor.reset(agent=agent, by=person, at=now)
                 messages.success(request, _("The second factor is reset, and the person is signed out everywhere."))
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))

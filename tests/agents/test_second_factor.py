@@ -613,7 +613,7 @@ class TestReset:
         assert Authenticator.objects.filter(user=boss, confirmed=True).exists()
         for person in (boss, clerk):
             with pytest.raises(ValidationError):
-                second_factor.reset(agent=person, by=clerk)
+                second_factor.reset(agent=person, by=clerk, at=timezone.now())
 
     def test_a_person_of_another_account_is_nobody(self, client, boss):
         stranger = AgentFactory()

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from agents.models import Agent, email_index
 from agents.second_factor import turn_off
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         if bool(options["operator"]) == bool(options["account"] and options["staff_id"]):
             raise CommandError("Say --account NAME with staff IDs, or --operator EMAIL.")
         for agent in [self._operator(options["operator"])] if options["operator"] else self._people(options):
-            if not turn_off(agent=agent):
+            if not turn_off(agent=agent, at=timezone.now()):
                 raise CommandError(f"{agent.staff_id or 'The operator'} has no second factor.")
             self.stdout.write(f"The second factor of {agent.staff_id or 'the operator'} is off; their sessions have ended.")
 

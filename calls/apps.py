@@ -5,3 +5,9 @@ from django.utils.translation import pgettext_lazy
 class CallsConfig(AppConfig):
     name = "calls"
     verbose_name = pgettext_lazy("part of the portal", "Calls")
+
+    def ready(self) -> None:
+        from callcenter_site import health
+        from calls import incoming  # needs the models, which are not loaded when this module is
+
+        health.CHECKS["spool"] = lambda: not incoming.store_is_behind()

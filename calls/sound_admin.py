@@ -307,7 +307,8 @@ class IncomingSoundAdmin(GrowingAdmin):
     """Files that are in no record yet, and why."""
 
     list_display = ("show_received", "show_kind", "call_id", "show_state", "show_size", "attempts", "show_reason")
-    list_display_links = None
+    list_display_links = ("show_received",)
+    fields = ("show_kind", "show_state", "call_id", "show_received", "show_size", "attempts", "show_reason")
     ordering = ("-received_at", "-pk")
     sortable_by = ("show_received",)
     list_filter = (("state", admin.ChoicesFieldListFilter),)

@@ -21,7 +21,7 @@ def test_the_process_is_healthy_without_its_database(client, django_assert_num_q
 @pytest.mark.django_db
 def test_a_ready_portal_names_each_part(client):
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "cache": "ok", "storage": "ok", "disk": "ok"})
+    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"})
 
 
 @pytest.mark.django_db
@@ -32,7 +32,7 @@ def test_a_lost_database_is_named_without_its_reason(client, monkeypatch):
     monkeypatch.setattr(connection, "cursor", lost)
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"database": "failed", "cache": "ok", "storage": "ok", "disk": "ok"}
+    assert answer.json() == {"database": "failed", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"}
 
 
 @pytest.mark.django_db

@@ -104,10 +104,10 @@
     const show = () => {
       const all = length();
       player.querySelector("[data-now]").textContent = clock(place());
-      if (all) player.querySelector("[data-all]").textContent = clock(all);
+      if (all) player.querySelector("[data-all]").textContent = clock(Math.round(all));
       track.setAttribute("aria-valuemax", String(Math.round(all)));
       track.setAttribute("aria-valuenow", String(Math.round(place())));
-      track.setAttribute("aria-valuetext", player.dataset.position.replace("{now}", clock(place())).replace("{all}", clock(all)));
+      track.setAttribute("aria-valuetext", player.dataset.position.replace("{now}", clock(place())).replace("{all}", clock(Math.round(all))));
       draw();
     };
 

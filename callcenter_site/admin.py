@@ -26,7 +26,7 @@ from unfold.views import ChangeList
 
 from callcenter_site.audit import Look, log_look
 from callcenter_site.ownership import is_of_one_account
-from callcenter_site.paging import BoundedPaginator, CountingPaginator
+from callcenter_site.paging import BoundedPaginator, CountingPaginator, page_asked_for
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -266,9 +266,7 @@ class GrowingAdmin(FactAdmin):
         return GrowingList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> BoundedPaginator:
-        asked = request.GET.get("p", "1")
-        page = int(asked[:6]) if asked.isascii() and asked.isdigit() else 1
-        return BoundedPaginator(queryset, per_page, page_asked_for=page, allow_empty_first_page=True)
+        return BoundedPaginator(queryset, per_page, page_asked_for=page_asked_for(request), allow_empty_first_page=True)
 
 
 class OperatorAdmin(_Logged, ModelAdmin):

@@ -117,12 +117,28 @@ class Named:
             yield choice
 
 
-class RelatedFilter(Named, ScopedRelatedFilter):
+class OfRelated:
+    """By a related row. What is shown of an id typed into the address is looked up among the asker's rows."""
+
+    def shown_value(self) -> str:
+        spec: Any = self
+        pk = str(_last(spec.used_parameters.get(spec.lookup_kwarg, "")))
+        if not pk:
+            return ""
+        rows = spec.field.remote_field.model._default_manager.visible_to(spec.request.user)
+        row = rows.filter(pk=pk).first() if pk.isascii() and pk.isdigit() and len(pk) < 19 else None
+        return str(row) if row is not None else "?"
+
+
+class RelatedFilter(OfRelated, Named, ScopedRelatedFilter):
     """By one of many related rows, found by search."""
 
 
-class RelatedChoice(Named, ScopedDropdownFilter):
+class RelatedChoice(OfRelated, Named, ScopedDropdownFilter):
     """By one of few related rows."""
+
+    def has_output(self) -> bool:
+        return True  # with nothing to choose from, what the address narrows by must still be shown
 
 
 class Choice(Named, DropdownFilter):
@@ -131,11 +147,77 @@ class Choice(Named, DropdownFilter):
     def has_output(self) -> bool:
         return True  # with nothing to choose from, a value in the address must still be refused
 
+    def shown_value(self) -> str:
+        value = self.value() or ""
+        return next((str(label) for name, label in self.lookup_choices if str(name) == value), value)
+
     def checked(self) -> str:
         value = self.value() or ""
         if value and value not in {str(name) for name, _label in self.lookup_choices}:
             raise IncorrectLookupParameters(value)
         return value
+
+
+class RangeFilter(admin.ListFilter):
+    """From one value to another, either of them left out; beside it there may be a choice."""
+
+    template = "admin/range_filter.html"
+    name = ""
+    hint: Any = ""
+    choices_beside: ClassVar[tuple[tuple[str, Any], ...]] = ()
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.parameter_names = (f"{cls.name}_from", f"{cls.name}_to", *((cls.name,) if cls.choices_beside else ()))
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.parameter_names:
+            if name in params and (value := _last(params.pop(name))):
+                self.used_parameters[name] = value
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.parameter_names)
+
+    def typed(self, end: str) -> str:
+        return str(self.used_parameters.get(f"{self.name}_{end}", ""))
+
+    def read(self, text: str) -> float:
+        """The value somebody typed. Raises `ValueError`."""
+        raise NotImplementedError
+
+    def bounds(self) -> tuple[float | None, float | None]:
+        try:
+            least, most = (self.read(text) if text else None for text in (self.typed("from"), self.typed("to")))
+        except ValueError as error:
+            raise IncorrectLookupParameters(self.name) from error
+        return least, most
+
+    def chosen(self) -> str:
+        value = str(self.used_parameters.get(self.name, ""))
+        if value and value not in {name for name, _label in self.choices_beside}:
+            raise IncorrectLookupParameters(value)
+        return value
+
+    def shown_value(self) -> str:
+        beside = str(dict(self.choices_beside).get(str(self.used_parameters.get(self.name, "")), ""))
+        range_typed = f"{self.typed('from') or '…'} – {self.typed('to') or '…'}" if self.typed("from") or self.typed("to") else ""
+        return " · ".join(filter(None, (beside, range_typed)))
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        yield {
+            "name": self.name,
+            "from": self.typed("from"),
+            "to": self.typed("to"),
+            "hint": self.hint,
+            "beside": [
+                {"value": name, "label": label, "selected": name == self.used_parameters.get(self.name, "")}
+                for name, label in self.choices_beside
+            ],
+        }
 
 
 def _last(values: Any) -> str:

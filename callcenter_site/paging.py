@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -44,7 +45,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         self.bound = COUNTED_AHEAD * (1 + (reached + self.per_page) // COUNTED_AHEAD)
 
     @cached_property
-    def _counted(self) -> int:
+    def n_found(self) -> int:
+        """How many there are, up to one more than the bound."""
         rows: Any = self.object_list
         if not isinstance(rows, QuerySet):
             return len(rows)
@@ -53,7 +55,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @property
     def count(self) -> int:  # type: ignore[override]
-        return min(self._counted, self.bound)
+        return min(self.n_found, self.bound)
 
     @property
     def shown_bound(self) -> str:
@@ -62,7 +64,12 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @property
     def is_bounded(self) -> bool:
         """Whether there are more rows than were counted."""
-        return self._counted > self.bound
+        return self.n_found > self.bound
+
+
+def page_asked_for(request: HttpRequest) -> int:
+    asked = request.GET.get("p", "1")
+    return int(asked[:6]) if asked.isascii() and asked.isdigit() else 1
 
 
 class _AfterTheLast(BasePagination):

@@ -6,11 +6,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Page
 from django.db.models import Model, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -22,15 +25,16 @@ from callcenter_site.admin import FactAdmin, GrowingAdmin, GrowingList
 from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFilter
 from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
+from callcenter_site.paging import BoundedPaginator, page_asked_for
 from calls import admin_filters as filters
-from calls import ingest, masking, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
+from calls import ingest, masking, narrowing, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
 from calls.agent_panels import PANELS
 from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
 from calls.timeline import agent_name, draw, group_name
 from calls.wording import why_not_folded
-from configuration.access import LISTEN
+from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 from configuration.models import ServiceNumber
 
 OUTCOME_LABELS = {
@@ -92,7 +96,51 @@ class CallList(GrowingList):
     @property
     def is_narrowed(self) -> bool:
         """Whether there may be records that this selection hides."""
-        return bool(self.root_queryset.exists())
+        return bool(narrowing.listed_for(self.asker).exists())
+
+    @property
+    def chips(self) -> list[dict[str, str]]:
+        """What the list is narrowed by, each with the address that leaves it out."""
+        found = []
+        for spec in self.filter_specs:
+            text = spec.shown_value() if hasattr(spec, "shown_value") else ""
+            if text:
+                rest = self.get_query_string(remove=[*spec.expected_parameters(), "p"])
+                found.append({"title": capfirst(str(spec.title)), "text": text, "rest": rest})
+        return found
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        self.asker = request.user
+        period = PeriodFilter(request, dict(request.GET.lists()), self.model, self.model_admin)
+        start, end = period.bounds()
+        rows = narrowing.listed_for(request.user, start=start, end=end)
+        self.root_queryset = rows.order_by(*self.model_admin.get_ordering(request))
+        return super().get_queryset(request, exclude_parameters)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if self.result_count and not self.multi_page:  # Django would ask for the rows again, without the page
+            self.result_list = self.paginator.page(1).object_list
+
+
+class CallPaginator(BoundedPaginator):
+    """Looks for rows once: what is counted ahead are their ids, and the page is read by them."""
+
+    @cached_property
+    def ids(self) -> list[int]:
+        rows: Any = self.object_list
+        return list(rows.values_list("pk", flat=True)[: self.bound + 1])
+
+    @property
+    def n_found(self) -> int:
+        return len(self.ids)
+
+    def page(self, number: Any) -> Any:
+        number = self.validate_number(number)
+        rows: Any = self.object_list
+        ids = self.ids[: self.bound][(number - 1) * self.per_page : number * self.per_page]
+        page = Call.objects.filter(pk__in=ids).select_related(*CallAdmin.list_select_related).order_by(*rows.query.order_by)
+        return Page(page, number, self)
 
 
 @admin.register(Call)
@@ -107,13 +155,29 @@ class CallAdmin(GrowingAdmin):
         ("agent", RelatedFilter),
         ("skill_group", RelatedChoice),
         filters.ServiceNumberFilter,
+        filters.ProviderFilter,
+        filters.TalkFilter,
+        filters.LengthFilter,
+        filters.RatingFilter,
+        filters.DispositionFilter,
+        filters.RemarkFilter,
     )
     list_select_related = ("agent", "skill_group")
-    list_before_template = "admin/periods.html"
+    list_before_template = "admin/calls/call/above_list.html"
+    list_filter_sheet = True
+    paginator = CallPaginator
     sortable_by = ("started",)
     ordering = ("-started_at", "-pk")
     search_fields = ("call_id",)
     search_help_text = _("Whole phone number, or call ID")
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Whether there is a recording is asked only by those who may know of it."""
+        more = [(SEE_RECORDINGS, filters.RecordingFilter), (SEE_VOICEMAIL, filters.VoicemailFilter)]
+        return (*self.list_filter, *(one for right, one in more if request.user.has_perm(right)))
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> CallPaginator:
+        return CallPaginator(queryset, per_page, page_asked_for=page_asked_for(request), allow_empty_first_page=True)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         may_see_keys = request.user.has_perm("configuration.view_apikey")

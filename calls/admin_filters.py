@@ -1,20 +1,23 @@
 """How the admin's lists of service records and events are narrowed.
 
-Every filter of records ends at an index that begins with the account and goes on with the time of start.
+What those of records mean stands in `narrowing.py`.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import Q
+from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import MultipleDropdownFilter
 
-from callcenter_site.admin_filters import Choice, Named
-from calls.models import Direction, EventState, Outcome
+from callcenter_site.admin_filters import Choice, Named, RangeFilter
+from calls import narrowing
+from calls.models import Call, Direction, EventState, Outcome
 from calls.vocabulary import TYPES
-from configuration.models import ServiceNumber
+from configuration.models import Disposition, ServiceNumber
 
 
 class DirectionFilter(Choice):
@@ -40,9 +43,15 @@ class OutcomeFilter(Named, MultipleDropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         chosen = [value for value in self.value() or () if value]
-        if unknown := set(chosen) - {"open", *Outcome.values}:
-            raise IncorrectLookupParameters(unknown)
-        return queryset.filter(outcome__in=["" if value == "open" else value for value in chosen]) if chosen else queryset
+        if not chosen:
+            return queryset
+        try:
+            return narrowing.by_outcomes(queryset, chosen, account_id=_account_of(request))
+        except ValueError as error:
+            raise IncorrectLookupParameters(chosen) from error
+
+    def shown_value(self) -> str:
+        return ", ".join(str(label) for name, label in self.lookup_choices if name in (self.value() or ()))
 
 
 class AnsweredFilter(Choice):
@@ -73,11 +82,127 @@ class ServiceNumberFilter(Choice):
         value = self.checked()
         if not value:
             return queryset
-        number = self.numbers[value]
-        return queryset.filter(
-            Q(called_number=number, direction=Direction.INBOUND)
-            | Q(calling_number=number, direction__in=[Direction.OUTBOUND, Direction.INTERNAL])
-        )
+        return narrowing.by_service_number(queryset, self.numbers[value], account_id=_account_of(request))
+
+
+class OpenChoice(Choice):
+    """By a value of a column. Those there are, or were at some time, are offered; any other finds nothing."""
+
+    column = ""
+
+    def values(self, request: HttpRequest) -> Iterable[str]:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        chosen = request.GET.get(str(self.parameter_name), "")
+        return [(value, value) for value in sorted({*self.values(request), chosen} - {""})]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        return queryset.filter(**{self.column: value}) if value else queryset
+
+
+class ProviderFilter(OpenChoice):
+    title = _("telecom provider")
+    parameter_name = column = "provider"
+
+    def values(self, request: HttpRequest) -> Iterable[str]:
+        return providers_of(_account_of(request))
+
+
+class DispositionFilter(OpenChoice):
+    title = _("disposition")
+    parameter_name = column = "disposition"
+
+    def values(self, request: HttpRequest) -> Iterable[str]:
+        user: Any = request.user
+        return Disposition.objects.visible_to(user).values_list("name", flat=True)
+
+
+class Has(Choice):
+    """Whether a record holds something."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.checked()
+        return queryset.filter(**{f"has_{self.parameter_name}": value == "yes"}) if value else queryset
+
+
+class RecordingFilter(Has):
+    title = _("with a recording")
+    parameter_name = "recording"
+
+
+class VoicemailFilter(Has):
+    title = _("with voicemail")
+    parameter_name = "voicemail"
+
+
+class RemarkFilter(Has):
+    title = _("with a remark")
+    parameter_name = "remark"
+
+
+class DurationFilter(RangeFilter):
+    hint = _("Seconds, or minutes and seconds as 1:30.")
+
+    def read(self, text: str) -> float:
+        parts = text.split(":")
+        if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+            raise ValueError(text)
+        return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts))))
+
+
+class TalkFilter(DurationFilter):
+    title = _("talk time")  # type: ignore[assignment]
+    name = "talk"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_talk(queryset, *self.bounds(), account_id=_account_of(request))
+
+
+class LengthFilter(DurationFilter):
+    title = _("length of the whole call")  # type: ignore[assignment]
+    name = "length"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_length(queryset, *self.bounds(), account_id=_account_of(request))
+
+
+class RatingFilter(RangeFilter):
+    title = _("rating")  # type: ignore[assignment]
+    name = "rating"
+    hint = _("Lowest and highest score.")
+    choices_beside = ((narrowing.GIVEN, _("Given")), (narrowing.NOT_GIVEN, _("Asked, not given")))
+
+    def read(self, text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) is None:
+            raise ValueError(text)
+        return float(text)
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_rating(queryset, self.chosen(), *self.bounds(), account_id=_account_of(request))
+
+
+PROVIDERS_SECONDS = 600
+
+
+def providers_of(account_id: int) -> list[str]:
+    """The telecom providers in an account's records, as of a few minutes ago."""
+    key = f"calls:providers:{account_id}"
+    found = cache.get(key)
+    if found is None:
+        rows: Any = Call.objects.for_account(account_id).order_by().exclude(provider="")
+        found = sorted(rows.values_list("provider", flat=True).distinct()[:500])
+        cache.set(key, found, PROVIDERS_SECONDS)
+    return list(found)
+
+
+def _account_of(request: HttpRequest) -> int:
+    user: Any = request.user
+    return int(user.account_id or 0)
 
 
 class EventStateFilter(Choice):

@@ -15,7 +15,7 @@ from callcenter_site.health import disk_has_room
 from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView
-from calls import ingest, masking, tasks
+from calls import ingest, masking, narrowing, tasks
 from calls.cloudevents import (
     EVENT_EXAMPLES,
     CloudEventsBatchParser,
@@ -314,10 +314,12 @@ class CallViewSet(LooksAreLogged, AccountReadViewSet):
     required_permissions = {"GET": "calls.view_call"}
 
     def get_queryset(self) -> Any:
+        asker: Any = self.request.user
+        if self.action == "list" and not getattr(self, "swagger_fake_view", False):
+            return narrowing.listed_for(asker).select_related("agent", "skill_group")
         rows = super().get_queryset()
         if self.action != "retrieve" or getattr(self, "swagger_fake_view", False):
             return rows
-        asker: Any = self.request.user
         return rows.prefetch_related(*parts_seen_by(asker))
 
     def shows(self, request: Any) -> bool:

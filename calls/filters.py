@@ -1,27 +1,44 @@
 """How the API's list of service records is narrowed.
 
-Every filter ends at an index that begins with the account and, but for the call ID, goes on with the time of start.
+What the filters mean stands in `narrowing.py`.
 """
 
-from typing import ClassVar
+from decimal import Decimal
+from typing import Any, ClassVar
 
 import django_filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import PermissionDenied
 
 from agents.models import Agent, SkillGroup
 from callcenter_site.filters import MomentFilter, TruthFilter
+from callcenter_site.phone_numbers import canonical
+from calls import narrowing
 from calls.envelope import call_key_of
 from calls.models import Call, Direction, Outcome
 from calls.querysets import CallQuerySet
-from calls.search import calls_with_number
+from configuration.access import SEE_RECORDINGS, SEE_VOICEMAIL
+
+
+class SecondsFilter(django_filters.NumberFilter):
+    """A number of seconds or points, not below 0."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, min_value=0, max_value=10_000_000, max_digits=12, decimal_places=3)
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
 
 
 class CallFilterSet(django_filters.FilterSet):
     started_after = MomentFilter("started_at", "gte", help_text="Started at this time or later.")
     started_before = MomentFilter("started_at", "lt", help_text="Started before this time.")
     direction = django_filters.ChoiceFilter(choices=Direction.choices)
-    outcome = django_filters.ChoiceFilter(choices=Outcome.choices)
+    outcome = django_filters.MultipleChoiceFilter(
+        choices=Outcome.choices, method="by_outcome", help_text="May be given several times: any of these."
+    )
     answered = TruthFilter(method="by_answered", help_text="Whether an agent spoke.")
     open = TruthFilter(method="by_open", help_text="Whether the call is still going on.")
     agent = django_filters.CharFilter(
@@ -31,6 +48,25 @@ class CallFilterSet(django_filters.FilterSet):
     number = django_filters.CharFilter(
         method="by_number", max_length=60, help_text="Calling or called number, whole, in any written form."
     )
+    service_number = django_filters.CharFilter(
+        method="by_service_number", max_length=60, help_text="One of the center's own numbers: called, or called out from."
+    )
+    provider = django_filters.CharFilter(max_length=60, help_text="Telecom provider of the customer's number, exactly.")
+    disposition = django_filters.CharFilter(max_length=60, help_text="Exactly as in the record.")
+    talk_min = SecondsFilter(method="by_range", help_text="Answered, and at least so many seconds of talk, without hold.")
+    talk_max = SecondsFilter(method="by_range", help_text="Answered, and at most so many seconds of talk, without hold.")
+    length_min = SecondsFilter(method="by_range", help_text="Over, and at least so many seconds from start to end.")
+    length_max = SecondsFilter(method="by_range", help_text="Over, and at most so many seconds from start to end.")
+    rating = django_filters.ChoiceFilter(
+        method="by_range",
+        choices=[(narrowing.GIVEN, narrowing.GIVEN), (narrowing.NOT_GIVEN, narrowing.NOT_GIVEN)],
+        help_text="Rated, or asked for a rating that was not given.",
+    )
+    rating_min = SecondsFilter(method="by_range", help_text="Rated with this score or a higher one, whatever its scale.")
+    rating_max = SecondsFilter(method="by_range", help_text="Rated with this score or a lower one, whatever its scale.")
+    has_remark = TruthFilter(field_name="has_remark", help_text="Whether somebody wrote a remark.")
+    has_recording = TruthFilter(method="by_sound", help_text="Whether there is a recording; only for those who may know of it.")
+    has_voicemail = TruthFilter(method="by_sound", help_text="Whether there is voicemail; only for those who may know of it.")
     call_id = django_filters.CharFilter(method="by_call_id", max_length=255, help_text="The telephony platform's ID of the call.")
 
     class Meta:
@@ -60,7 +96,34 @@ class CallFilterSet(django_filters.FilterSet):
     @extend_schema_field(OpenApiTypes.STR)
     def by_number(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
         account = self.request.user.account
-        return calls_with_number(rows, value, account_id=account.pk, region=account.region)
+        return narrowing.by_number(rows, value, account_id=account.pk, region=account.region)
+
+    def by_outcome(self, rows: CallQuerySet, name: str, value: list[str]) -> CallQuerySet:
+        return narrowing.by_outcomes(rows, value, account_id=self.request.user.account_id) if value else rows
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def by_service_number(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
+        account = self.request.user.account
+        return narrowing.by_service_number(rows, canonical(value, account.region), account_id=account.pk)
+
+    def by_range(self, rows: CallQuerySet, name: str, value: Any) -> CallQuerySet:
+        """The ends of a range are looked at together, once all parameters are read: `filter_queryset`."""
+        return rows
+
+    @extend_schema_field(OpenApiTypes.BOOL)
+    def by_sound(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
+        right = SEE_RECORDINGS if name == "has_recording" else SEE_VOICEMAIL
+        if not self.request.user.has_perm(right):
+            raise PermissionDenied
+        return rows.filter(**{name: value == "true"})
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        rows = super().filter_queryset(queryset)
+        asked, account_id = self.form.cleaned_data, self.request.user.account_id
+        rows = narrowing.by_talk(rows, _number(asked["talk_min"]), _number(asked["talk_max"]), account_id=account_id)
+        rows = narrowing.by_length(rows, _number(asked["length_min"]), _number(asked["length_max"]), account_id=account_id)
+        least, most = _number(asked["rating_min"]), _number(asked["rating_max"])
+        return narrowing.by_rating(rows, asked["rating"], least, most, account_id=account_id)
 
     @extend_schema_field(OpenApiTypes.STR)
     def by_call_id(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:

@@ -182,6 +182,13 @@ def name_hash(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+def note_seen_by(*, account: Account, call_ids: Iterable[int]) -> None:
+    """Brings in line who sees these calls, from what is stored of them."""
+    calls = Call.objects.for_account(account).filter(pk__in=list(call_ids)).prefetch_related("legs", "queue_entries")
+    for call in calls.iterator(chunk_size=500):
+        _note_seen_by([call], call.legs.all(), call.queue_entries.all(), [call.pk])
+
+
 def relist(*, account: Account, call_ids: Iterable[int]) -> None:
     """Brings agent and skill group of records in line with their parts, after names were matched, and marks their slots."""
     touched: set[dt.datetime] = set()
@@ -363,9 +370,8 @@ def _note_seen_by(calls: list[Call], legs: Iterable[CallLeg], entries: Iterable[
     if stale := [pk for row, pk in known.items() if row not in wanted]:
         gone = CallSeenBy.objects.filter(pk__in=stale)
         gone._raw_delete(gone.db)
-    rows = [
-        (by_id[call_id].account_id, call_id, viewer, at) for call_id, viewer, at in sorted(wanted) if (call_id, viewer, at) not in known
-    ]
+    fresh = sorted(wanted - known.keys())
+    rows = [(by_id[call_id].account_id, call_id, viewer, at) for call_id, viewer, at in fresh]
     insert_rows(CallSeenBy, ("account_id", "call_id", "viewer", "started_at"), rows)
 
 

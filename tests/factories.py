@@ -29,6 +29,7 @@ from calls.models import (
     Recording,
     Voicemail,
 )
+from calls.records import note_seen_by
 from configuration.access import create_built_in_roles
 from configuration.models import Account, Role, ServiceNumber
 
@@ -98,7 +99,20 @@ class ServiceNumberFactory(DjangoModelFactory):
     number = factory.Sequence(lambda n: f"+8610555{n:05d}")
 
 
-class CallFactory(DjangoModelFactory):
+class _SeenFactory(DjangoModelFactory):
+    """Makes rows as the fold leaves them: with who sees the call."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, **kwargs: Any) -> Any:
+        row = super()._create(model_class, *args, **kwargs)
+        note_seen_by(account=row.account, call_ids=[row.pk if model_class is Call else row.call_id])
+        return row
+
+
+class CallFactory(_SeenFactory):
     """An answered inbound call of five minutes that ended now, unless said otherwise; `CallFactory(open=True)` still goes on."""
 
     class Meta:
@@ -121,7 +135,7 @@ class CallFactory(DjangoModelFactory):
     disconnect_party = Party.CUSTOMER
 
 
-class _CallPartFactory(DjangoModelFactory):
+class _CallPartFactory(_SeenFactory):
     class Meta:
         abstract = True
 

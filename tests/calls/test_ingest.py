@@ -22,6 +22,7 @@ from calls.models import (
     UnknownName,
     Voicemail,
 )
+from calls.narrowing import by_number
 from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
 from tests.scenarios import at, events_of
 
@@ -404,7 +405,7 @@ def test_numbers_are_stored_in_one_form(account):
     fold_all()
     call = Call.objects.get()
     assert (call.calling_number, call.called_number) == ("+8613800138000", "+861055500001")
-    assert Call.objects.with_number("138 0013 8000", region="CN").get() == call
+    assert by_number(Call.objects.all(), "138 0013 8000", account_id=call.account_id, region="CN").get() == call
 
 
 def test_events_accepted_now_are_due_now(account):

@@ -7,15 +7,14 @@ beside the moment the state was made, both by the portal's clock: a wrong clock 
 import datetime as dt
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from agents.models import Agent, SkillGroupMember, Status, StatusChange
-from agents.presence import DESK, change_status, plan_break, see_agent
+from agents.presence import DESK, break_reasons, change_status, current_status, plan_break, see_agent
 from configuration.access import SET_STATUS
-from configuration.models import BreakReason, Role
+from configuration.models import Role
 
 AT_WORK = (Status.AVAILABLE, Status.BUSY, Status.WRAP_UP)
 """In which a break can be planned for after the call."""
@@ -25,42 +24,28 @@ MOST_NAMES = 3
 Source = StatusChange.Source
 
 
-def break_reasons(agent: Agent) -> list[str]:
-    """The account's reasons in use, in their order."""
-    rows = BreakReason.objects.for_account(agent.account_id or 0).filter(is_active=True)
-    return list(rows.order_by("order", "name").values_list("name", flat=True))
-
-
 def choose_status(*, agent: Agent, status: str, reason: str, at: dt.datetime) -> StatusChange:
     """What an agent picks at the desk. Raises `ValidationError`; only a break has a reason."""
-    reason = _known_reason(agent, reason) if status == Status.BREAK else ""
     see_agent(agent=agent, at=at)
-    return change_status(agent=agent, status=status, reason=reason, terminal=DESK, source=Source.AGENT, at=at)
+    said = reason if status == Status.BREAK else ""
+    return change_status(agent=agent, status=status, reason=said, terminal=DESK, source=Source.AGENT, at=at)
 
 
 def choose_break_after_call(*, agent: Agent, reason: str) -> None:
     """As `plan_break`; without a reason, the first of the account's."""
-    plan_break(agent=agent, reason=_known_reason(agent, reason or next(iter(break_reasons(agent)), "")))
-
-
-def _known_reason(agent: Agent, reason: str) -> str:
-    """Free words only where the account has no reasons."""
-    reasons = break_reasons(agent)
-    if reasons and reason not in reasons:
-        raise ValidationError({"reason": [_("Choose one of these reasons: %(reasons)s.") % {"reasons": ", ".join(reasons)}]})
-    return reason
+    plan_break(agent=agent, reason=reason or next(iter(break_reasons(agent.account_id)), ""))
 
 
 def leave_desk(*, agent: Agent, at: dt.datetime) -> None:
     """Takes whoever signs out offline, unless they work elsewhere than at the desk."""
-    now = _current(agent)
+    now = current_status(agent)
     if now is not None and now.status != Status.OFFLINE and now.terminal == DESK:
         change_status(agent=agent, status=Status.OFFLINE, source=Source.AGENT, terminal=DESK, at=at)
 
 
 def desk_state(*, agent: Agent, at: dt.datetime) -> dict[str, Any]:
     """All the page shows of its agent."""
-    now = _current(agent)
+    now = current_status(agent)
     is_forced = agent.forced_offline_at is not None
     return {
         "agent": agent.pk,
@@ -78,11 +63,6 @@ def desk_state(*, agent: Agent, at: dt.datetime) -> dict[str, Any]:
         "break_planned": agent.break_after_call,
         "break_reason": agent.break_after_call_reason,
     }
-
-
-def _current(agent: Agent) -> StatusChange | None:
-    rows = StatusChange.objects.for_account(agent.account_id or 0).filter(agent=agent, ended_at=None)
-    return rows.order_by("-started_at", "-change_key").first()  # type: ignore[no-any-return]
 
 
 def _note(now: StatusChange | None, agent: Agent, at: dt.datetime) -> str:

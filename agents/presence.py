@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from agents.models import Agent, Status, StatusChange
 from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
 from agents.telling import tell_of_presence, tell_of_status
-from configuration.models import Account
+from configuration.models import Account, BreakReason
 from configuration.scoping import Actor
 
 CHOSEN_BY_AGENTS = (Status.AVAILABLE, Status.BUSY, Status.BREAK, Status.OFFLINE)
@@ -51,17 +51,17 @@ def change_status(
 ) -> StatusChange:
     """Records that an agent's status changed at a moment; without a key, agent, moment and status name the change.
 
-    What events say is never refused. People choose among `CHOSEN_BY_AGENTS`, nobody whom a supervisor took offline
-    comes back this way, and choosing what is so already changes nothing.
+    What events say is never refused. People choose among `CHOSEN_BY_AGENTS`, a break is for one of the account's
+    reasons, nobody whom a supervisor took offline comes back this way, and choosing what is so already changes nothing.
     """
     if agent.account is None:
         raise ValidationError(_("An operator has no status."))
-    _check(status, reason, source)
+    _check(status, reason, source, agent.account_id)
     with transaction.atomic():
         held = Agent.objects.select_for_update().only(*_HELD).get(pk=agent.pk)
         if source in BY_PEOPLE:
             _refuse_while_away(held, status)
-        now = _current(agent)
+        now = current_status(agent)
         if now is not None and source in BY_PEOPLE and (now.status, now.reason) == (status, reason):
             change = now
         else:
@@ -88,13 +88,72 @@ _SHOWN = ("status", "status_reason", "status_since", "wrap_up_until", "break_aft
 _HELD = ("account", "status", "status_since", "is_online", "last_seen_at", "is_active", "forced_offline_at")
 
 
-def _check(status: str, reason: str, source: str) -> None:
+def set_statuses(
+    *, agents: Iterable[Agent], status: str, by: Actor, at: dt.datetime, reason: str = ""
+) -> tuple[list[Agent], list[str]]:
+    """Sets the status of many at once: for whom it is so now, and why the others' stay as they were.
+
+    Of the people given, only those whom `by` sees.
+    """
+    source = Source.SUPERVISOR if isinstance(by, Agent) else Source.API
+    _check(status, reason, source, by.account_id)
+    with transaction.atomic():
+        held, reasons = [], set()
+        for agent in _held(agents, by):
+            try:
+                _refuse_while_away(agent, status)
+            except ValidationError as error:
+                reasons.update(error.messages)
+            else:
+                held.append(agent)
+        rows = StatusChange.objects.for_account(by.account_id or 0).filter(agent__in=held, ended_at=None)
+        now = {row.agent_id: row for row in rows.order_by("started_at", "change_key")}
+        facts = [
+            StatusFact(
+                agent_id=agent.pk,
+                status=status,
+                started_at=max(at, agent.status_since + _AN_INSTANT) if agent.pk in now else at,
+                change_key=_key(str(agent.pk), at.astimezone(dt.UTC).isoformat(), status),
+                reason=reason,
+                terminal=_inherited_terminal(agent, now.get(agent.pk), source),
+                source=source,
+            )
+            for agent in held
+            if agent.pk not in now or (now[agent.pk].status, now[agent.pk].reason) != (status, reason)
+        ]
+        for account in _accounts(held):
+            record_status_changes(account=account, changes=facts)
+    return held, sorted(reasons)
+
+
+def break_reasons(account_id: int | None) -> list[str]:
+    """The account's reasons in use, in their order."""
+    rows = BreakReason.objects.for_account(account_id or 0).filter(is_active=True)
+    return list(rows.order_by("order", "name").values_list("name", flat=True))
+
+
+def _check(status: str, reason: str, source: str, account_id: int | None) -> None:
     if status not in Status.values:
         raise ValidationError({"status": [_("%(status)s is not a status.") % {"status": status}]})
-    if source in BY_PEOPLE and status not in CHOSEN_BY_AGENTS:
+    if source not in BY_PEOPLE:
+        return
+    if status not in CHOSEN_BY_AGENTS:
         raise ValidationError({"status": [_("Wrap-up comes with a call; it cannot be chosen.")]})
-    if source in BY_PEOPLE and len(reason) > 60:
+    if status == Status.BREAK:
+        _check_reason(reason, account_id, is_needed=source == Source.AGENT)
+    elif reason:
+        raise ValidationError({"reason": [_("Only a break has a reason.")]})
+
+
+def _check_reason(reason: str, account_id: int | None, *, is_needed: bool) -> None:
+    """Free words only where the account has no reasons. Agents say why; who sends them on a break need not."""
+    if len(reason) > 60:
         raise ValidationError({"reason": [_("A reason has at most 60 characters.")]})
+    if not reason and not is_needed:
+        return
+    reasons = break_reasons(account_id)
+    if reasons and reason not in reasons:
+        raise ValidationError({"reason": [_("Choose one of these reasons: %(reasons)s.") % {"reasons": ", ".join(reasons)}]})
 
 
 def _refuse_while_away(agent: Agent, status: str) -> None:
@@ -106,8 +165,8 @@ def _refuse_while_away(agent: Agent, status: str) -> None:
         raise ValidationError({"status": [_("A supervisor has taken this agent offline and must let them back first.")]})
 
 
-def _current(agent: Agent) -> StatusChange | None:
-    rows = StatusChange.objects.filter(account=agent.account, agent_id=agent.pk, ended_at=None)
+def current_status(agent: Agent) -> StatusChange | None:
+    rows = StatusChange.objects.for_account(agent.account_id or 0).filter(agent_id=agent.pk, ended_at=None)
     return rows.order_by("-started_at", "-change_key").first()  # type: ignore[no-any-return]
 
 
@@ -192,8 +251,7 @@ def _not_oneself(agents: Iterable[Agent], by: Actor, message: str) -> None:
 
 def plan_break(*, agent: Agent, reason: str = "") -> None:
     """Remembers that an agent goes on a break when the present call and its wrap-up are over."""
-    if len(reason) > 60:
-        raise ValidationError({"reason": [_("A reason has at most 60 characters.")]})
+    _check_reason(reason, agent.account_id, is_needed=True)
     at_work = Agent.objects.filter(pk=agent.pk, status__in=[Status.AVAILABLE, Status.BUSY, Status.WRAP_UP])
     if not at_work.update(break_after_call=True, break_after_call_reason=reason):
         raise ValidationError(_("Only who is at work can plan a break."))

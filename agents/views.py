@@ -24,10 +24,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from agents.desk import AT_WORK, break_reasons, choose_break_after_call, choose_status, desk_state, leave_desk
+from agents.desk import AT_WORK, choose_break_after_call, choose_status, desk_state, leave_desk
 from agents.devices import ADVICE, CheckedTooSoon, advice_of, how_to_allow, name_browser, name_system, record_check
 from agents.models import Agent, DeviceCheck, Status
-from agents.presence import cancel_planned_break, end_wrap_up, extend_wrap_up, see_agent
+from agents.presence import break_reasons, cancel_planned_break, end_wrap_up, extend_wrap_up, see_agent
 from callcenter_site.navigation import DESK_CALLS, DESK_RECORDS
 from callcenter_site.streams import desk_topic, stream_link
 
@@ -72,7 +72,7 @@ def desk(request: HttpRequest) -> HttpResponse:
     context = {
         "title": _("Desk"),
         "choices": [(status.value, status.label, ICONS[status]) for status in ICONS],
-        "reasons": break_reasons(person),
+        "reasons": break_reasons(person.account_id),
         "newest_check": newest,
         "records_url": DESK_RECORDS if person.has_perm("calls.view_call") else "",
     }

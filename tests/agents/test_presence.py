@@ -24,8 +24,9 @@ from agents.presence import (
     plan_break,
     restore_online,
     see_agent,
+    set_statuses,
 )
-from configuration.models import Role
+from configuration.models import BreakReason, Role
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +59,49 @@ def supervisor(account, agent) -> Agent:
     return boss
 
 
+class TestSettingTheStatusOfMany:
+    def test_it_is_set_for_those_it_can_be_and_the_rest_is_said(self, account, supervisor, agent):
+        group = supervisor.skill_groups.get()
+        others = [MemberFactory(skill_group=group).agent for _ in range(4)]
+        boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+        force_offline(agents=[others[0]], by=boss, at=at(0))
+        Agent.objects.filter(pk=others[1].pk).update(is_active=False)
+        change_status(agent=others[2], status="break", reason="lunch", at=at(1))
+        hidden, foreign = AgentFactory(account=account), AgentFactory()
+        those, reasons = set_statuses(
+            agents=[agent, *others, hidden, foreign], status="break", reason="lunch", by=supervisor, at=at(5)
+        )
+        assert {one.pk for one in those} == {agent.pk, others[2].pk, others[3].pk}
+        assert len(reasons) == 2 and "not active" in reasons[1]
+        assert rows(agent) == [("break", "supervisor", 5)] == rows(others[3])
+        assert rows(others[2]) == [("break", "event", 1)]
+        assert rows(hidden) == rows(foreign) == rows(others[1]) == []
+
+    def test_they_go_on_where_they_work_and_have_the_last_word(self, account, supervisor, agent):
+        see_agent(agent=agent, at=at(0))
+        change_status(agent=agent, status="available", at=at(3), source=Source.AGENT, terminal="web")
+        set_statuses(agents=[agent], status="busy", by=supervisor, at=at(1))
+        last = StatusChange.objects.filter(agent=agent).latest("started_at")
+        assert (last.status, last.terminal, last.ended_at) == ("busy", "web", None)
+        agent.refresh_from_db()
+        assert agent.status == "busy"
+
+    def test_what_may_not_be_chosen_changes_nothing(self, supervisor, agent):
+        for status, reason in (("wrap_up", ""), ("asleep", ""), ("busy", "why"), ("break", "x" * 61)):
+            with pytest.raises(ValidationError):
+                set_statuses(agents=[agent], status=status, reason=reason, by=supervisor, at=at(0))
+        assert rows(agent) == []
+
+    def test_it_asks_the_database_no_more_for_many_than_for_few(self, account, django_assert_max_num_queries):
+        boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+        for n_people in (2, 40):
+            people = [AgentFactory(account=account) for _ in range(n_people)]
+            with django_assert_max_num_queries(20):
+                those, _reasons = set_statuses(agents=people, status="busy", by=boss, at=at(0))
+            assert len(those) == n_people
+            assert StatusChange.objects.filter(agent__in=people, status="busy").count() == n_people
+
+
 class TestSettingAStatus:
     @pytest.mark.parametrize("source", [Source.AGENT, Source.SUPERVISOR, Source.API])
     def test_choosing_what_is_so_already_changes_nothing(self, agent, source):
@@ -81,6 +125,35 @@ class TestSettingAStatus:
         assert "reason" in refused.value.message_dict
         change_status(agent=agent, status="break", reason="x" * 61, at=at(0))
         assert StatusChange.objects.get().reason == "x" * 60
+
+    @pytest.mark.parametrize("source", [Source.AGENT, Source.SUPERVISOR, Source.API])
+    def test_a_break_is_for_one_of_the_accounts_reasons_whoever_sets_it(self, agent, source):
+        BreakReason.objects.create(account=agent.account, name="Lunch")
+        BreakReason.objects.create(account=agent.account, name="Old habit", is_active=False)
+        BreakReason.objects.create(account=AccountFactory(), name="Theirs")
+        for reason in ("lunch", "Old habit", "Theirs", "Nap"):
+            with pytest.raises(ValidationError) as refused:
+                change_status(agent=agent, status="break", reason=reason, at=at(0), source=source)
+            assert refused.value.message_dict == {"reason": ["Choose one of these reasons: Lunch."]}
+        assert rows(agent) == []
+        change_status(agent=agent, status="break", reason="Lunch", at=at(1), source=source)
+        change_status(agent=agent, status="break", reason="as the platform says", at=at(2))
+        assert [status for status, _, _ in rows(agent)] == ["break", "break"]
+
+    def test_agents_say_why_and_who_sends_them_on_a_break_need_not(self, agent):
+        BreakReason.objects.create(account=agent.account, name="Lunch")
+        with pytest.raises(ValidationError):
+            change_status(agent=agent, status="break", at=at(0), source=Source.AGENT)
+        change_status(agent=agent, status="break", at=at(1), source=Source.SUPERVISOR)
+        assert rows(agent) == [("break", "supervisor", 1)]
+
+    @pytest.mark.parametrize("status", ["available", "busy", "offline"])
+    def test_only_a_break_has_a_reason(self, agent, status):
+        with pytest.raises(ValidationError) as refused:
+            change_status(agent=agent, status=status, reason="+8613800138000 called", at=at(0), source=Source.API)
+        assert list(refused.value.message_dict) == ["reason"]
+        change_status(agent=agent, status=status, reason="from the platform", at=at(0))
+        assert agent.status_reason == "from the platform"
 
     def test_who_chooses_has_the_last_word_also_where_the_platforms_clock_is_ahead(self, agent):
         change_status(agent=agent, status="available", at=at(3))

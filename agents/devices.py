@@ -156,7 +156,7 @@ def _judge_network(findings: Mapping[str, Any]) -> list[str]:
 
 
 def advice_of(check: DeviceCheck) -> list[str]:
-    """What a stored check advises, in the reader's language."""
+    """What a stored check advises, in the reader's language; a code that is known no more is left out."""
     return [str(ADVICE[code]) for code in check.advice if code in ADVICE]
 
 

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from agents.admin.panels import RESULT_COLOURS, advice_in_words, label
+from agents.admin.panels import RESULT_COLOURS, label
+from agents.devices import advice_of
 from agents.models import DeviceCheck
 from agents.wording import to_the_second
 from callcenter_site.admin import GrowingAdmin
@@ -86,4 +87,4 @@ class DeviceCheckAdmin(GrowingAdmin):
 
     @display(description=_("advice"))
     def show_advice(self, obj: DeviceCheck) -> str:
-        return format_html_join("\n", "<p>{}</p>", ((text,) for text in advice_in_words(obj.advice))) or "–"
+        return format_html_join("\n", "<p>{}</p>", ((text,) for text in advice_of(obj))) or "–"

@@ -8,12 +8,11 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from agents.devices import ADVICE
+from agents.devices import advice_of
 from agents.models import Agent, DeviceCheck, Status, StatusChange
-from agents.presence import CHOSEN_BY_AGENTS
+from agents.presence import CHOSEN_BY_AGENTS, break_reasons
 from agents.wording import terminal
 from configuration.access import SET_STATUS
-from configuration.models import BreakReason
 
 STATUS_COLOURS: dict[str, str] = {
     Status.AVAILABLE: "success",
@@ -48,11 +47,6 @@ def label(colour: str, text: Any) -> str:
     return render_to_string("unfold/helpers/label.html", {"type": colour, "text": text})
 
 
-def advice_in_words(codes: list[str]) -> list[str]:
-    """In the reader's language; a code that is known no more is left out."""
-    return [str(ADVICE[code]) for code in codes if code in ADVICE]
-
-
 def status_now(request: HttpRequest, agent: Agent) -> dict[str, Any]:
     user: Any = request.user
     rows = StatusChange.objects.visible_to(user).filter(agent=agent, ended_at=None) if agent.status != Status.OFFLINE else None
@@ -66,20 +60,14 @@ def status_now(request: HttpRequest, agent: Agent) -> dict[str, Any]:
         "may_set": user.has_perm(SET_STATUS),
         "is_oneself": agent.pk == user.pk,
         "choices": [Status(one) for one in CHOSEN_BY_AGENTS],
-        "reasons": list(
-            BreakReason.objects.visible_to(user).filter(is_active=True).values_list("name", flat=True)
-            if user.has_perm(SET_STATUS)
-            else ()
-        ),
+        "reasons": break_reasons(user.account_id) if user.has_perm(SET_STATUS) else [],
     }
 
 
 def latest_checks(request: HttpRequest, agent: Agent) -> dict[str, Any]:
     user: Any = request.user
     rows = DeviceCheck.objects.visible_to(user).filter(agent=agent).order_by("-checked_at", "-pk")[:CHECKS_SHOWN]
-    checks = [
-        {"row": one, "colour": RESULT_COLOURS.get(one.result, "default"), "advice": advice_in_words(one.advice)} for one in rows
-    ]
+    checks = [{"row": one, "colour": RESULT_COLOURS.get(one.result, "default"), "advice": advice_of(one)} for one in rows]
     return {"agent": agent, "checks": checks}
 
 

@@ -17,10 +17,9 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from agents.appointment import deactivate_agents, reactivate_agents
 from agents.membership import Move, move_agents
-from agents.models import Agent, SkillGroup, Status, StatusChange
-from agents.presence import CHOSEN_BY_AGENTS, change_status, force_offline, restore_online
+from agents.models import Agent, SkillGroup, Status
+from agents.presence import CHOSEN_BY_AGENTS, break_reasons, force_offline, restore_online, set_statuses
 from configuration.access import SET_STATUS, holds
-from configuration.models import BreakReason
 
 MEMBERSHIP = [f"agents.{action}_skillgroupmember" for action in ("add", "change", "delete")]
 
@@ -52,7 +51,7 @@ class StatusForm(forms.Form):
     def __init__(self, *args: Any, asker: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["status"].widget = UnfoldAdminSelectWidget(choices=self.fields["status"].choices)  # type: ignore[attr-defined]
-        names = list(BreakReason.objects.visible_to(asker).filter(is_active=True).values_list("name", flat=True))
+        names = break_reasons(asker.account_id)
         if names:
             choices = [("", _("none")), *((name, name) for name in names)]
             self.fields["reason"].widget = UnfoldAdminSelectWidget(choices=choices)
@@ -92,7 +91,9 @@ class ActsOnPeople:
             elif what == "restore":
                 self._restore(request, [agent])
             else:
-                self._set_status(request, [agent], request.POST.get("status", ""), request.POST.get("reason", "").strip())
+                form = StatusForm(request.POST, asker=request.user)
+                if not form.is_valid() or not self._set_status(request, [agent], form):
+                    return self._ask_again(request, agent, form)
         return redirect("admin:agents_agent_change", object_id)
 
     # --- Many, from the list -----------------------------------------------------------------------------------------
@@ -141,8 +142,7 @@ class ActsOnPeople:
     @admin.action(description=_("Set status"), permissions=["set_status"])
     def set_status(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         form = StatusForm(request.POST if "apply" in request.POST else None, asker=request.user)
-        if form.is_valid():
-            self._set_status(request, _people(queryset), form.cleaned_data["status"], form.cleaned_data["reason"])
+        if form.is_valid() and self._set_status(request, _people(queryset), form):
             return None
         return self._ask(request, queryset, form, "set_status", _("Set status"))
 
@@ -177,27 +177,39 @@ class ActsOnPeople:
         }
         return TemplateResponse(request, "admin/agents/agent/ask.html", context)
 
-    def _set_status(self, request: HttpRequest, people: list[Agent], status: str, reason: str) -> None:
-        n_set, reasons = 0, set()
-        for agent in people:
-            try:
-                change_status(
-                    agent=agent,
-                    status=status,
-                    reason=reason if status == Status.BREAK else "",
-                    at=timezone.now(),
-                    source=StatusChange.Source.SUPERVISOR,
-                )
-                n_set += 1
-            except ValidationError as error:
-                reasons.update(error.messages)
-        if n_set:
-            text = ngettext("The status of %d person is set.", "The status of %d people is set.", n_set) % n_set
-            messages.success(request, text)
-        if n_set < len(people):
-            n_left = len(people) - n_set
-            left = ngettext("The status of %d person stays as it was:", "The status of %d people stays as it was:", n_left)
-            messages.error(request, f"{left % n_left} {' '.join(sorted(reasons))}")
+    def _ask_again(self, request: HttpRequest, agent: Agent, form: forms.Form) -> HttpResponse:
+        """What was typed on somebody's page and could not be, with the reason."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Set status"),
+            "opts": self.opts,
+            "form": form,
+            "n_people": 1,
+            "person": agent,
+        }
+        return TemplateResponse(request, "admin/agents/agent/ask.html", context)
+
+    def _set_status(self, request: HttpRequest, people: list[Agent], form: forms.Form) -> bool:
+        """Whether it was set for anybody; if not, the form says why."""
+        status, reason = form.cleaned_data["status"], form.cleaned_data["reason"]
+        user: Any = request.user
+        said = reason if status == Status.BREAK else ""
+        try:
+            those, reasons = set_statuses(agents=people, status=status, reason=said, by=user, at=timezone.now())
+        except ValidationError as error:
+            form.add_error(None, error)
+            return False
+        n_left = len(people) - len(those)
+        left = ngettext("The status of %d person stays as it was:", "The status of %d people stays as it was:", n_left)
+        refusal = f"{left % n_left} {' '.join(reasons)}"
+        if not those:
+            form.add_error(None, refusal)
+            return False
+        text = ngettext("The status of %d person is set.", "The status of %d people is set.", len(those)) % len(those)
+        messages.success(request, text)
+        if n_left:
+            messages.error(request, refusal)
+        return True
 
     def _force_offline(self, request: HttpRequest, people: list[Agent]) -> None:
         try:

@@ -10,7 +10,7 @@ from agents.models import Agent, AgentPhone, DeviceCheck, SkillGroupMember, Stat
 from agents.presence import change_status, force_offline
 from callcenter_site.phone_numbers import mask
 from calls.activity import Activity
-from configuration.models import Role
+from configuration.models import BreakReason, Role
 from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory, MemberFactory
 
 pytestmark = pytest.mark.django_db
@@ -237,7 +237,7 @@ class TestPage:
     def test_a_status_that_is_none_to_choose_changes_nothing(self, agent, supervisor, sign_in, data):
         answer = sign_in(supervisor).post(reverse("admin:agents_agent_status", args=[agent.pk]), data, follow=True)
         assert answer.status_code == 200 and not StatusChange.objects.exists()
-        assert [message.level_tag for message in answer.context["messages"]] == ["error"]
+        assert answer.context["form"].errors
 
     def test_looking_at_the_address_of_the_buttons_changes_nothing(self, agent, supervisor, sign_in):
         answer = sign_in(supervisor).get(reverse("admin:agents_agent_status", args=[agent.pk]), {"do": "force_offline"})
@@ -303,6 +303,25 @@ class TestActions:
         assert "A supervisor has taken this agent offline" in said[1][1]
         agent.refresh_from_db()
         assert agent.status == "break"
+
+    @pytest.mark.parametrize(
+        ("typed", "wrong"),
+        [
+            ({"status": "break", "reason": "Nap"}, "Choose one of these reasons: Lunch."),
+            ({"status": "available", "reason": ""}, "A supervisor"),
+        ],
+    )
+    def test_what_was_typed_and_refused_stands_there_still(self, account, agent, supervisor, boss, sign_in, typed, wrong):
+        BreakReason.objects.create(account=account, name="Lunch")
+        force_offline(agents=[agent], by=boss, at=timezone.now())
+        address = reverse("admin:agents_agent_status", args=[agent.pk])
+        answer = sign_in(supervisor).post(address, {"do": "set", **typed})
+        assert answer.status_code == 200 and wrong in answer.content.decode()
+        form = answer.context["form"]
+        assert {name: form[name].value() for name in typed} == typed
+        assert change_of(agent) in answer.content.decode()
+        again = sign_in(supervisor).post(address, {"status": "offline", "reason": "", "apply": "1"})
+        assert (again.status_code, again.url) == (302, change_of(agent))
 
     def test_nobody_out_of_the_supervisors_groups_is_reached(self, account, supervisor, sign_in):
         stranger = AgentFactory(account=account)

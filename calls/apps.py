@@ -8,6 +8,6 @@ class CallsConfig(AppConfig):
 
     def ready(self) -> None:
         from callcenter_site import health
-        from calls import incoming  # needs the models, which are not loaded when this module is
+        from calls import spool  # needs the settings, which are not read when this module is
 
-        health.CHECKS["spool"] = lambda: not incoming.store_is_behind()
+        health.CHECKS["spool"] = lambda: not spool.is_behind()

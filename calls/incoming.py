@@ -16,7 +16,6 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Sum
-from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from callcenter_site.erasure import delete_rows
@@ -319,18 +318,3 @@ def _forget(row: IncomingSound) -> bool:
         spool.delete(row.spool_name)
     # Raw: the row of a person's call must not be told in any log.
     return bool(delete_rows(IncomingSound.objects.filter(pk=row.pk, key=row.key)))
-
-
-def backlog(account: Account | int | None = None) -> tuple[int, dt.datetime | None]:
-    """How many files wait for the store, and since when the oldest does."""
-    rows = IncomingSound.objects.filter(state=State.SPOOLED)
-    if account is not None:
-        rows = rows.for_account(account)
-    oldest = rows.order_by("received_at").values_list("received_at", flat=True).first()
-    return rows.order_by()[:10_000].count(), oldest
-
-
-def store_is_behind() -> bool:
-    """Whether files have been waiting for the store for longer than a few retries: what readiness says."""
-    _, oldest = backlog()
-    return oldest is not None and timezone.now() - oldest > 2 * LAST_RETRY

@@ -23,6 +23,8 @@ from callcenter_site.sound_files import MAX_BYTES
 CHUNK = 256 * 1024
 PART = ".part"
 LEFT_BEHIND_SECONDS = 3600
+BEHIND_SECONDS = 600
+"""A file that has waited for so long has seen the store refuse it again and again."""
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -116,6 +118,12 @@ def usage() -> tuple[int, int]:
     """Files in the spool, and their bytes."""
     sizes = [size for _, size, _ in _entries()]
     return len(sizes), sum(sizes)
+
+
+def is_behind() -> bool:
+    """Whether files wait for the store for long. Told by the folder: the database may be away as well."""
+    before = time.time() - BEHIND_SECONDS
+    return any(changed < before for name, _, changed in _entries() if not name.endswith(PART))
 
 
 def path_of(name: str) -> Path:

@@ -126,9 +126,8 @@ def test_the_timeline_is_walked_by_keyboard_and_says_exact_times(page, live_serv
 
 def test_a_recording_plays_and_can_be_jumped_about_in(page, live_server, call):
     open_record(page, live_server, call)
-    assert not AuditEntry.objects.filter(
-        action=AuditEntry.Action.ACCESS
-    ).exists()  # nothing is fetched before somebody presses play
+    # Nothing is fetched before somebody presses play.
+    assert not AuditEntry.objects.filter(look="listened").exists()
     page.evaluate("document.querySelector('audio').play()")
     page.wait_for_function("document.querySelector('audio').currentTime > 0.2")
     page.evaluate("document.querySelector('audio').currentTime = 9")

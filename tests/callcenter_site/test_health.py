@@ -21,7 +21,10 @@ def test_the_process_is_healthy_without_its_database(client, django_assert_num_q
 @pytest.mark.django_db
 def test_a_ready_portal_names_each_part(client):
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"database": "ok", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"database": "ok", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"},
+    )
 
 
 @pytest.mark.django_db

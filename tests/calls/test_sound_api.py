@@ -3,9 +3,11 @@
 import base64
 import datetime as dt
 import hashlib
+import os
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import Client
@@ -525,8 +527,6 @@ def test_killed_at_any_step_it_goes_on_where_it_was(send, call, monkeypatch, ste
 
 
 def test_what_a_dead_process_left_in_the_spool_is_swept(spool_of_this_test):
-    import os
-
     spool.usage()
     for name, age in (("a" * 32, 4000), ("b" * 32 + ".part", 4000), ("c" * 32, 10)):
         path = spool_of_this_test / name
@@ -565,3 +565,64 @@ def test_the_same_file_sent_by_several_at_once_is_one_recording(call, api_key):
     incoming.attach_due(at=timezone.now())
     assert Recording.objects.count() == 1 and not IncomingSound.objects.exists()
     assert set(answers) <= {200, 201, 202} and answers.count(201) + answers.count(202) == 1
+
+
+def test_readiness_says_when_files_wait_for_long(client, spool_of_this_test):
+    spool.usage()
+    path = spool_of_this_test / ("a" * 32)
+    path.write_bytes(b"x")
+    assert client.get("/readyz").json()["spool"] == "ok"
+    old = timezone.now().timestamp() - spool.BEHIND_SECONDS - 1
+    os.utime(path, (old, old))
+    answer = client.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["spool"] == "failed"
+
+
+# --- Large bodies, before Django reads them --------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("scopes", "extra", "status"),
+    [
+        (None, {}, 401),
+        (["events:write"], {}, 403),
+        (["recordings:write"], {}, 200),
+        (["recordings:write"], {"n_bytes": 300 * 1024**2}, 413),
+        (["recordings:write"], {"chunked": True}, 411),
+        (["recordings:write"], {"full": True}, 503),
+        (["recordings:write"], {"path": "/api/v1/agents/"}, 413),
+        (["recordings:write"], {"method": "PATCH"}, 413),
+    ],
+)
+def test_a_large_body_is_let_in_only_from_who_may_send_files(account, settings, scopes, extra, status):
+    from callcenter_site.body_limit import BodyLimit
+
+    if extra.get("full"):
+        settings.SPOOL_FILES = 0
+    headers = [(b"content-length", str(extra.get("n_bytes", 50 * 1024**2)).encode())]
+    if extra.get("chunked"):
+        headers = [(b"transfer-encoding", b"chunked")]
+    if scopes:
+        headers.append((b"authorization", key_of(account, *scopes)["HTTP_AUTHORIZATION"].encode()))
+    sent, read = [], []
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        read.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": extra.get("method", "POST"),
+        "path": extra.get("path", RECORDINGS),
+        "headers": headers,
+    }
+    async_to_sync(BodyLimit(application))(scope, receive, send)
+    assert sent[0]["status"] == status and not read
+    assert status != 503 or (b"retry-after", b"30") in sent[0]["headers"]

@@ -114,10 +114,7 @@
     const seek = (to) => {
       const target = Math.min(Math.max(0, to), Math.max(0, length() - 0.05));
       if (sound.readyState > 0) sound.currentTime = target;
-      else {
-        wantsPlace = target;
-        if (sound.preload !== "metadata") { sound.preload = "metadata"; sound.load(); }
-      }
+      else wantsPlace = target;  // nothing is fetched before somebody plays: fetching is listening, and is noted
       show();
     };
 

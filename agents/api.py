@@ -98,6 +98,8 @@ class AgentFilterSet(django_filters.FilterSet):
         return rows.filter(pk__in=phones.order_by().values("agent_id"))
 
     def by_skill_group(self, rows: Any, name: str, value: int) -> Any:
+        if not self.request.user.has_perm("agents.view_skillgroupmember"):
+            raise PermissionDenied("You may not see who is in which skill group, so you cannot look for them by it.")
         members = SkillGroupMember.objects.visible_to(self.request.user).filter(skill_group_id=value)
         return rows.filter(pk__in=members.order_by().values("agent_id"))
 

@@ -37,6 +37,8 @@ from configuration.admin.imports import SheetAdmin
 from configuration.encryption import EncryptedTextField
 from configuration.models import Role
 
+SEE_MEMBERS = "agents.view_skillgroupmember"
+
 
 class AgentForm(PasswordOrInvitation, AccountForm):
     email = forms.EmailField(label=_("Email"), max_length=254, widget=UnfoldAdminEmailInputWidget)
@@ -188,8 +190,13 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
         return Look.PERSON
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        hidden = set() if request.user.has_perm("agents.view_agentphone") else {"show_phone"}
-        return [name for name in self.list_display if name not in hidden]
+        seen_with = {"show_phone": "agents.view_agentphone", "show_groups": SEE_MEMBERS}
+        return [name for name in self.list_display if name not in seen_with or request.user.has_perm(seen_with[name])]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Who may not see who is in which group does not find it out by asking group by group either."""
+        may_see = request.user.has_perm(SEE_MEMBERS)
+        return [one for one in self.list_filter if may_see or one[0] != "skill_groups"]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         agent = kwargs.get("obj")

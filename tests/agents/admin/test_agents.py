@@ -129,6 +129,25 @@ class TestPhones:
         assert page.post(change_of(agent), form_of(agent, rows)).status_code == 302
         assert [row.number for row in AgentPhone.objects.all()] == ["8003"]
 
+    def test_who_may_not_see_members_neither_sees_nor_finds_them_by_group(self, account, agent, group, sign_in):
+        role = Role.objects.create(
+            account=account, name="Names", data_scope="account", permissions=["agents.enter_admin", "agents.view_agent"]
+        )
+        client = sign_in(AgentFactory(account=account, role=role))
+        shown = client.get(reverse(LIST))
+        assert "Wang Fang" in shown.content.decode() and "Sales" not in shown.content.decode()
+        assert client.get(reverse(LIST), {"skill_groups__id__exact": group.pk}).status_code == 400
+        assert client.get("/api/v1/agents/").status_code == 200
+        for path in ("/api/v1/agents/", "/api/v1/agent-statuses/"):
+            assert client.get(path, {"skill_group": group.pk}).status_code == 403, path
+
+    def test_who_may_see_them_finds_them_by_group(self, agent, group, page):
+        AgentFactory(account=group.account)
+        for path, name in ((reverse(LIST), "skill_groups__id__exact"), ("/api/v1/agents/", "skill_group")):
+            answer = page.get(path, {name: group.pk})
+            rows = answer.context["cl"].result_list if answer.context else answer.json()["results"]
+            assert [getattr(row, "pk", None) or row["id"] for row in rows] == [agent.pk]
+
 
 class TestPage:
     @pytest.fixture

@@ -6,7 +6,7 @@ from auditlog.registry import auditlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +17,7 @@ from agents.querysets import AgentManager, AgentQuerySet, OfAgentQuerySet, Skill
 from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import canonical, is_number
 from configuration.encryption import EncryptedTextField, blind_index, installation_index
-from configuration.models import QuickReplyGroup, Role, ScreenPop
+from configuration.models import QuickReplyGroup, Role, ScreenPop, ServiceNumber
 from configuration.scoping import AccountOwned
 
 EMAIL_CONTEXT = "agents_agent.email"
@@ -254,6 +254,21 @@ class SkillGroup(AccountOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Service numbers lead to a group by its name, so they go along when it gets another."""
+        with transaction.atomic():
+            was = type(self)._base_manager.filter(pk=self.pk).values_list("name", flat=True).first() if self.pk else None
+            super().save(*args, **kwargs)
+            if was is not None and was != self.name and "name" in (kwargs.get("update_fields") or ["name"]):
+                for number in ServiceNumber.objects.for_account(self.account_id).filter(default_skill_group=was):
+                    number.default_skill_group = self.name
+                    number.save(update_fields=["default_skill_group"])
+
+
+def name_of_group_in_use(account_id: int, name: str) -> str | None:
+    rows = SkillGroup.objects.for_account(account_id).filter(name=name, is_active=True)
+    return rows.values_list("name", flat=True).first()  # type: ignore[no-any-return]
 
 
 class SkillGroupMember(AccountOwned):

@@ -2,7 +2,7 @@
 
 import re
 import zoneinfo
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Self
 
 from auditlog.models import AbstractLogEntry, LogEntryManager
@@ -267,7 +267,10 @@ class ServiceNumber(Listed):
     def __str__(self) -> str:
         return self.label or self.number
 
-    remembered = ("number", "provider")
+    remembered = ("number", "provider", "default_skill_group")
+    skill_group_called: ClassVar[Callable[[int, str], str | None]] = staticmethod(lambda account_id, name: name)
+    """The name, as it is written there, of the account's skill group in use that is meant; `agents`, which knows them, puts
+    its own here."""
 
     def clean(self) -> None:
         self.number = canonical(self.number, self.account.region)
@@ -275,6 +278,11 @@ class ServiceNumber(Listed):
             raise ValidationError({"number": _("This is not a phone number.")})
         self.label, self.provider = in_one_line(self.label), in_one_line(self.provider)
         self.default_skill_group = in_one_line(self.default_skill_group)
+        if self.default_skill_group and self.has_changed("default_skill_group"):
+            named = type(self).skill_group_called(self.account_id, self.default_skill_group)
+            if named is None:
+                raise ValidationError({"default_skill_group": _("There is no such skill group in use.")})
+            self.default_skill_group = named
         was_looked_up = (
             self.stored is not None
             and self.has_changed("number")

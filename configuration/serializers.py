@@ -73,7 +73,9 @@ class ServiceNumberSerializer(AccountSerializer):
         ]
         extra_kwargs: ClassVar[dict[str, Any]] = {
             "number": {"help_text": "Written in any form, answered as E.164."},
-            "default_skill_group": {"help_text": "Name of the skill group its calls go to."},
+            "default_skill_group": {
+                "help_text": "Name of a skill group in use: its calls go there. It goes along when the group is renamed."
+            },
         }
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from configuration.models import ServiceNumber
+from configuration.models import AuditEntry, ServiceNumber
+from configuration.sheets import ServiceNumberSheet
 from tests.configuration.admin.conftest import boss, client, errors_on, page  # noqa: F401 (fixtures)
+from tests.configuration.test_importing import errors_of, written
 from tests.factories import AccountFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -17,6 +19,7 @@ def form(number: str, **fields):
         "is_active": "on",
         "provider": "",
         "default_skill_group": "",
+        "priority": "0",
         **fields,
     }
 
@@ -41,6 +44,50 @@ def test_a_group_that_is_gone_stays_until_it_is_changed(client, account):  # noq
     row = ServiceNumber.objects.create(account=account, number="+861055500001", default_skill_group="Old name")
     assert choices(client, page(ServiceNumber, "change", row.pk)) == ["", "Old name"]
     assert client.post(page(ServiceNumber, "change", row.pk), form(row.number, default_skill_group="Old name")).status_code == 302
+
+
+def test_the_api_and_an_import_take_a_group_in_use_only(client, boss, account):  # noqa: F811
+    SkillGroupFactory(account=account, name="Sales")
+    SkillGroupFactory(account=account, name="Given up", is_active=False)
+    SkillGroupFactory(account=AccountFactory(), name="Theirs")
+    for name in ("Theirs", "Nowhere", "Given up"):
+        body = {"number": "+861055500001", "default_skill_group": name}
+        answer = client.post("/api/v1/service-numbers/", body, content_type="application/json")
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [{"field": "default_skill_group", "reason": "There is no such skill group in use."}]
+    run = written(
+        ServiceNumberSheet,
+        boss,
+        ["Number", "Default skill group"],
+        ["+861055500001", "Sales"],
+        ["+861055500002", "Theirs"],
+        ["+861055500003", ""],
+    )
+    assert [(row, column) for row, column, _cell, _said in errors_of(run)] == [(3, "Default skill group")]
+    assert list(ServiceNumber.objects.values_list("default_skill_group", flat=True)) == ["Sales", ""]
+
+
+def test_a_number_goes_along_when_its_group_is_renamed(client, account):  # noqa: F811
+    group = SkillGroupFactory(account=account, name="Sales")
+    SkillGroupFactory(account=account, name="Support")
+    other = AccountFactory()
+    rows = [
+        ServiceNumber.objects.create(account=account, number="+861055500001", default_skill_group="Sales"),
+        ServiceNumber.objects.create(account=account, number="+861055500002", default_skill_group="Support"),
+        ServiceNumber.objects.create(account=other, number="+861055500001", default_skill_group="Sales"),
+    ]
+    address = f"/api/v1/skill-groups/{group.pk}/"
+    assert client.patch(address, {"name": "Sales 2"}, content_type="application/json").status_code == 200
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.default_skill_group for row in rows] == ["Sales 2", "Support", "Sales"]
+    entry = AuditEntry.objects.filter(content_type__model="servicenumber", object_id=rows[0].pk).latest("pk")
+    assert list(entry.changes) == ["default_skill_group"]
+    group.refresh_from_db()
+    group.name = "not saved"
+    group.save(update_fields=["wrap_up_seconds"])
+    rows[0].refresh_from_db()
+    assert rows[0].default_skill_group == "Sales 2"
 
 
 def test_a_number_is_shown_readable_and_found_in_any_form(client, account):  # noqa: F811

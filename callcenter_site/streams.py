@@ -118,7 +118,8 @@ def _send_to_redis(messages: list[str]) -> None:
             for message in messages:
                 pipe.publish(_channel(), message)
             pipe.execute()
-    except (redis.RedisError, OSError) as error:
+    except Exception as error:  # whatever a broken connection may raise: the thread goes on, with a new one
+        _client = None
         _say_again_at = time.monotonic() + BROKER_REST_SECONDS
         log.warning("live pages could not be told: %s", type(error).__name__)
 

@@ -53,6 +53,7 @@ def require_free_email(email: str, *, agent: Agent) -> None:
 
 
 EMAIL_CANNOT_BE_USED = _("This email cannot be used.")
+OWN_EMAIL_IS_ELSEWHERE = _("Change your own email under “Your sign-in”, where your password is asked for.")
 
 
 def require_an_administrator(account: Account, *, besides: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
-from agents.appointment import EMAIL_CANNOT_BE_USED, appoint, may_manage, require_free_email
+from agents.appointment import EMAIL_CANNOT_BE_USED, OWN_EMAIL_IS_ELSEWHERE, appoint, may_manage, require_free_email
 from agents.devices import advice_of
 from agents.invitations import has_password, tell_of_change
 from agents.membership import ALREADY_IN_GROUP, require_movable
@@ -186,6 +186,8 @@ class AgentSerializer(AccountSerializer):
             raise ValidationError(
                 {"password": [_("Change your own password on the page for it, where the old one is asked for.")]}
             )
+        if agent is not None and is_own and attrs.get("email", agent.email) != agent.email:
+            raise ValidationError({"email": [OWN_EMAIL_IS_ELSEWHERE]})
         return super().validate(attrs)
 
     def fill(self, row: Agent, attrs: dict[str, Any]) -> None:

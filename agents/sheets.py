@@ -19,6 +19,7 @@ from django.utils.translation import pgettext_lazy
 
 from agents.appointment import (
     EMAIL_CANNOT_BE_USED,
+    OWN_EMAIL_IS_ELSEWHERE,
     is_oneself,
     may_manage,
     require_an_administrator,
@@ -263,6 +264,8 @@ class AgentSheet(Sheet):
                 row.fail("role", _("You cannot change your own role."))
             elif not may_give_role(self.actor, agent.role):
                 row.fail("role", _("You can give only a role that may do no more than you."))
+        if oneself and row.was and "email" in row.was:
+            row.fail("email", OWN_EMAIL_IS_ELSEWHERE)
         if was_active and not agent.is_active and oneself:
             row.fail("is_active", _("You cannot deactivate yourself."))
         if not row.errors and was_active and _administers(role) and not (agent.is_active and _administers(agent.role)):

@@ -13,13 +13,18 @@ from django.conf import settings
 from django.contrib.auth import login, logout
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, Authenticator, email_index
+from agents.appointment import EMAIL_CANNOT_BE_USED, require_free_email
+from agents.invitations import tell_of_change
+from agents.models import Agent, Authenticator, SignInLink, email_index
 
 BACKEND = "agents.sign_in.RoleBackend"
 HALF_WAY = "half_way"
@@ -104,6 +109,30 @@ def pause_left(request: HttpRequest, credentials: dict[str, Any] | None, *, at: 
     attempts: Any = AxesProxyHandler.get_implementation().get_user_attempts(request, credentials)
     last = max((one.attempt_time for rows in attempts for one in rows), default=at)
     return min(whole, max(dt.timedelta(seconds=1), last + whole - at))
+
+
+def may_change_own_email(agent: Agent) -> bool:
+    """Operators, and who may change people; of the others their administrator says how they sign in."""
+    return agent.is_superuser or agent.has_perm("agents.change_agent")
+
+
+def change_own_email(*, agent: Agent, email: str, at: dt.datetime) -> None:
+    """Whoever calls this knows that it is really them: with another email a stolen session would mail itself a new password.
+
+    Raises `ValidationError` on `email`.
+    """
+    if not may_change_own_email(agent):
+        raise ValidationError({"email": _("Your administrator changes it.")})
+    require_free_email(email, agent=agent)
+    before, agent.email = agent.email, email
+    try:
+        with transaction.atomic():
+            agent.save(update_fields=["email"])
+            if before != email:
+                tell_of_change(agent=agent, kind=SignInLink.Kind.EMAIL, at=at, address=before)
+    except IntegrityError as error:  # somebody took it since it was looked up
+        agent.email = before
+        raise ValidationError({"email": EMAIL_CANNOT_BE_USED}) from error
 
 
 class SecondFactorGate:

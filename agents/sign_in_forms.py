@@ -98,6 +98,15 @@ class SetUpForm(ProvenForm):
         field.asks_for_digits()
 
 
+class ChangeEmailForm(ProvenForm):
+    """Always with the password, however lately it was typed: the email is where a forgotten one is sent."""
+
+    email = forms.EmailField(
+        label=_("New email"), max_length=254, widget=forms.EmailInput({"autocomplete": "email", "class": WIDE})
+    )
+    field_order = ["email", "password", "present_code"]
+
+
 class ForgottenForm(forms.Form):
     email = forms.EmailField(
         label=_("Email"), max_length=254, widget=forms.EmailInput({"autocomplete": "username", "autofocus": "", "class": WIDE})

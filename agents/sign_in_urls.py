@@ -11,6 +11,7 @@ urlpatterns = [
     path("second-factor/set-up/", views.set_up, name="set-up"),
     path("second-factor/recovery-codes/", views.recovery_codes, name="recovery-codes"),
     path("second-factor/turn-off/", views.turn_off, name="turn-off"),
+    path("email/", views.change_email, name="change-email"),
     path("password/", views.change_password, name="change-password"),
     path("password/forgotten/", views.forgotten, name="forgotten"),
     path("password/link-sent/", views.link_sent, name="link-sent"),

@@ -27,6 +27,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from agents import invitations, second_factor, sign_in
 from agents.models import Agent, SignInLink
 from agents.sign_in_forms import (
+    ChangeEmailForm,
     ChangePasswordForm,
     CodeForm,
     ForgottenForm,
@@ -127,6 +128,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "n_codes": second_factor.n_recovery_codes(person) if person.second_factor else 0,
         "is_required": _is_required(person),
         "few": FEW_CODES,
+        "may_change_email": sign_in.may_change_own_email(person),
         "back": _landing(request),
     }
     return _page(request, "sign_in/overview.html", context)
@@ -217,6 +219,29 @@ def change_password(request: HttpRequest) -> HttpResponse:
     return _page(request, "sign_in/change_password.html", {"title": _("Change password"), "form": form})
 
 
+# --- The email -------------------------------------------------------------------------------------------------------
+@never_cache
+@sensitive_post_parameters()
+@login_required
+@form_page
+def change_email(request: HttpRequest) -> HttpResponse:
+    """One's own, for those who may change people. The old address is told."""
+    person, now = _person(request), timezone.now()
+    if not sign_in.may_change_own_email(person):
+        return redirect("sign_in:overview")
+    form = ChangeEmailForm(request.POST or None, asks_password=True, asks_code=person.second_factor is not None)
+    if form.is_valid() and _is_proven(request, form, person, now):
+        try:
+            sign_in.change_own_email(agent=person, email=form.cleaned_data["email"], at=now)
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            messages.success(request, _("Your email is changed. You sign in with the new one from now on."))
+            return redirect("sign_in:overview")
+    return _page(request, "sign_in/change_email.html", {"title": _("Change email"), "form": form})
+
+
+# --- Forgotten -------------------------------------------------------------------------------------------------------
 @never_cache
 @form_page
 def forgotten(request: HttpRequest) -> HttpResponse:

@@ -285,6 +285,7 @@ AXES_SENSITIVE_PARAMETERS = [
     "ip_address",
     "code",
     "present_code",
+    "email",
     "new_password1",
     "new_password2",
     "csrfmiddlewaretoken",

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggl
 from agents.admin.panels import STATUS_COLOURS, Panel, own_panels
 from agents.admin.people_actions import ActsOnPeople
 from agents.admin.sign_in import PasswordOrInvitation, SignInPages
-from agents.appointment import may_manage, require_an_administrator, take_offline
+from agents.appointment import OWN_EMAIL_IS_ELSEWHERE, may_manage, require_an_administrator, take_offline
 from agents.invitations import has_password, tell_of_change
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, email_index, phone_index
 from agents.sheets import AgentSheet
@@ -207,15 +207,16 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None or may_manage(request.user, obj):  # type: ignore[arg-type]
             return super().get_fieldsets(request, obj)
+        is_own = obj.pk == request.user.pk
         return [
             (_("Person"), {"fields": ["name", "nickname", "staff_id"]}),
             (_("Work"), {"fields": ["role", "cellphone_pickup"]}),
-            (_("Sign-in"), {"fields": ["email", "is_active"]}),
+            (_("Sign-in"), {"fields": ["email", "is_active"]} | ({"description": OWN_EMAIL_IS_ELSEWHERE} if is_own else {})),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """One's own page: what one is called, not what one may."""
-        own = ["role", "is_active"] if obj is not None and obj.pk == request.user.pk else []
+        own = ["role", "is_active", "email"] if obj is not None and obj.pk == request.user.pk else []
         return [*own, "show_sign_in_links"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

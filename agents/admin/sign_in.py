@@ -40,7 +40,8 @@ class PasswordOrInvitation:
     def prepare_password(self) -> None:
         form: Any = self
         if form.instance.pk is not None and form.instance.pk == form.asker.pk:
-            del form.fields["new_password"]  # one's own is changed where the old one is asked for
+            for name in ("new_password", "email"):  # one's own are changed where the password is asked for
+                form.fields.pop(name, None)
             return
         form.fields["new_password"].help_text = (
             _("Leave it empty: they get a link by mail and choose their own. Or type one of at least 10 characters.")

@@ -248,6 +248,17 @@ def test_a_row_that_changes_nothing_of_somebody_higher_is_no_error(account, boss
     assert counts(run) == {NEW: 0, CHANGED: 0, SAME: 1, BAD: 0}
 
 
+def test_ones_own_email_stays_and_that_of_others_is_told_to_the_one_from_before(account, boss):
+    AgentFactory(account=account, staff_id="A7", name="Wang", email="wang@example.com")
+    run = written(AgentSheet, boss, ["Staff ID", "Email"], ["boss", "new@example.com"], ["A7", "li@example.com"])
+    assert [(row, column) for row, column, _message in said(run)] == [(2, "Email")]
+    boss.refresh_from_db()
+    assert boss.email == "boss@example.com"
+    assert [(one.kind, one.agent.staff_id, one.sent_to) for one in SignInLink.objects.all()] == [
+        ("email", "A7", "wang@example.com")
+    ]
+
+
 def test_ones_own_role_and_access_stay(account, boss):
     AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
     run = checked(AgentSheet, boss, [*HEADINGS, "Active"], ["boss", "Boss", "boss@example.com", "Agent", "no"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from base64 import b32decode
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
+from django_otp.oath import totp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from agents.models import Agent
+from agents import second_factor
+from agents.models import Agent, SignInLink
 from configuration.models import Role
 from tests.factories import PASSWORD, AgentFactory
 
@@ -210,3 +214,84 @@ def test_writing_the_password_touches_nothing_else_of_the_person(agent):
         one["sql"] for one in queries if one["sql"].startswith('UPDATE "agents_agent"') or "UPDATE `agents_agent`" in one["sql"]
     ]
     assert "status_reason" not in written
+
+
+# --- One's own email -------------------------------------------------------------------------------------------------
+
+EMAIL = "/sign-in/email/"
+
+
+@pytest.fixture
+def boss(account) -> Agent:
+    return AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR, email="boss@example.com", staff_id="boss")
+
+
+def email_of(person: Agent) -> str:
+    return Agent.objects.get(pk=person.pk).email
+
+
+def test_ones_own_email_changes_with_the_password_alone(boss):
+    client = signed_in(boss)
+    assert client.post(EMAIL, {"email": "new@example.com", "password": "wrong"}).status_code == 200
+    assert client.post(EMAIL, {"email": "new@example.com"}).status_code == 200, "also if it was typed just now"
+    assert email_of(boss) == "boss@example.com"
+    assert client.post(EMAIL, {"email": "new@example.com", "password": PASSWORD}).status_code == 302
+    assert "new@example.com" in client.get("/sign-in/").content.decode(), "and the session goes on"
+    assert attempt(Agent.objects.get(pk=boss.pk), PASSWORD).status_code == 302
+    assert [(one.kind, one.sent_to) for one in SignInLink.objects.all()] == [("email", "boss@example.com")]
+
+
+def test_ones_own_email_changes_with_the_second_factor_where_there_is_one(boss):
+    begun = timezone.now() - dt.timedelta(minutes=5)
+    key = second_factor.begin_set_up(agent=boss, at=begun)
+    second_factor.confirm_set_up(agent=boss, code=f"{totp(b32decode(key), t0=300):06d}", at=begun)
+    client = Client()
+    client.post(SIGN_IN, {"username": boss.email, "password": PASSWORD})
+    client.post("/sign-in/code/", {"code": f"{totp(b32decode(key)):06d}"})
+    answer = client.post(EMAIL, {"email": "new@example.com", "password": PASSWORD})
+    assert "present_code" in answer.context["form"].errors
+    assert email_of(boss) == "boss@example.com"
+
+
+def test_guesses_beside_a_new_email_count_like_those_at_the_door(boss):
+    client = signed_in(boss)
+    for n in range(8):
+        answer = client.post(EMAIL, {"email": "new@example.com", "password": f"guess {n}"})
+    assert answer.status_code == 429
+    assert client.post(EMAIL, {"email": "new@example.com", "password": PASSWORD}).status_code == 429
+    assert email_of(boss) == "boss@example.com"
+    assert "new@example.com" not in str(list(AccessAttempt.objects.values()))
+
+
+def test_an_email_of_somebody_else_is_refused_in_words_that_say_nothing_of_them(boss):
+    AgentFactory(email="taken@example.com")
+    answer = signed_in(boss).post(EMAIL, {"email": "Taken@example.com", "password": PASSWORD})
+    assert "This email cannot be used." in answer.content.decode()
+    assert email_of(boss) == "boss@example.com"
+
+
+def test_whoever_may_not_change_people_does_not_change_how_they_sign_in(agent):
+    client = signed_in(agent)
+    assert "Change email" not in client.get("/sign-in/").content.decode()
+    assert client.post(EMAIL, {"email": "new@example.com", "password": PASSWORD}).status_code == 302
+    assert email_of(agent) == "wang@example.com"
+
+
+def test_a_session_alone_does_not_change_ones_own_email(boss):
+    """Neither on the page of people nor over the API: with another email it could mail itself a new password."""
+    client, page = signed_in(boss), reverse("admin:agents_agent_change", args=[boss.pk])
+    shown = client.get(page)
+    assert "email" not in shown.context["adminform"].form.fields
+    assert "Your sign-in" in shown.content.decode()
+    form = {"name": "Boss", "staff_id": "boss", "cellphone_pickup": "off", "email": "new@example.com"}
+    for inline in shown.context["inline_admin_formsets"]:
+        form |= {bound.html_name: bound.value() for bound in inline.formset.management_form}
+    assert client.post(page, form).status_code == 302
+    for method, body in (("patch", {}), ("put", {"staff_id": "boss", "name": "Boss", "role": boss.role_id})):
+        address = f"/api/v1/agents/{boss.pk}/"
+        answer = getattr(client, method)(address, {**body, "email": "new@example.com"}, content_type="application/json")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "email")
+        same = getattr(client, method)(address, {**body, "email": "boss@example.com"}, content_type="application/json")
+        assert same.status_code == 200
+    assert email_of(boss) == "boss@example.com"
+    assert not SignInLink.objects.exists()

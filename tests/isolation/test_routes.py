@@ -94,6 +94,7 @@ ROUTES: dict[str, Any] = {
     "sign_in:set-up": PAGE,
     "sign_in:recovery-codes": PAGE,
     "sign_in:turn-off": PAGE,
+    "sign_in:change-email": PAGE,
     "sign_in:change-password": PAGE,
     "sign_in:forgotten": PAGE,
     "sign_in:link-sent": PAGE,

@@ -153,3 +153,11 @@ def test_a_look_is_one_query_along_the_index_in_a_list_of_a_hundred_thousand(acc
         assert "blocked_number_once" in plan or "sqlite_autoindex" in plan
         assert "SCAN" not in plan
         assert plan.count("account_id=? AND number=?") >= 1
+
+
+def test_a_long_list_is_searched_along_the_numbers_and_not_gone_through(account):
+    """SQLite knows nothing yet of how the rows are spread, and would take an index on the account alone."""
+    rows = [BlockedNumber(account=account, number=f"+86138{number:08}") for number in range(2000)]
+    BlockedNumber.objects.bulk_create(rows)
+    plan = rows_covering(account=account, number="+8613900000001").explain().lower()
+    assert "number=?" in plan if connection.vendor == "sqlite" else "blocked_number_once" in plan

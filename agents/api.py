@@ -45,7 +45,7 @@ from callcenter_site.filters import IdFilter, MomentFilter, SearchFilter, TruthF
 from callcenter_site.openapi import also_answers, resource
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.phone_numbers import canonical
-from callcenter_site.rest import AccountReadViewSet, Deletes, PortalViewSet, RequiredPermission, once, permissions_on
+from callcenter_site.rest import AccountReadViewSet, Deletes, PortalViewSet, RequiredPermission, finds, once, permissions_on
 from configuration.access import SET_STATUS
 
 _AT = "2026-11-24T01:00:00Z"
@@ -122,6 +122,9 @@ class AgentViewSet(LooksAreLogged, PortalViewSet):
     """Who leaves is deactivated; nobody is deleted here."""
 
     look = Look.PERSON
+    find = finds(
+        AgentSerializer, many="agents", permission="agents.view_agent", example={"email": "li.na@example.com", "is_active": True}
+    )
     queryset = Agent.objects.select_related("role", "account")
     serializer_class = AgentSerializer
     filterset_class = AgentFilterSet

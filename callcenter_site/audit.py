@@ -158,7 +158,7 @@ class LooksAreLogged:
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         view: Any = self
-        if request.method == "GET" and response.status_code == 200 and self.shows(request):
+        if (request.method == "GET" or view.action == "list") and response.status_code == 200 and self.shows(request):
             data = response.data
             rows = data.get("results", [data]) if isinstance(data, dict) else data
             model = view.queryset.model

@@ -147,12 +147,16 @@ class _AfterTheLast(BasePagination):
             raise exceptions.ValidationError({"limit": [_("Give a number from 1 to %(most)d.") % {"most": self.max_page_size}]})
         return int(asked)
 
+    def next_cursor(self) -> str | None:
+        """Where the page after this one begins; null: there is none."""
+        return _write_cursor(self.place_of(self.page[-1])) if self.has_more else None
+
     def _next_link(self) -> str | None:
-        if not self.has_more:
+        cursor = self.next_cursor()
+        if cursor is None:
             return None
-        last = self.page[-1]
         parameters = [(name, value) for name, values in self.request.query_params.lists() for value in values if name != "cursor"]
-        parameters.append(("cursor", _write_cursor(self.place_of(last))))
+        parameters.append(("cursor", cursor))
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
 
 

@@ -17,11 +17,14 @@ from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDa
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, models, transaction
 from django.db.models import ProtectedError
-from django.http import Http404
+from django.http import Http404, QueryDict
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import exceptions, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.metadata import BaseMetadata
 from rest_framework.pagination import BasePagination
 from rest_framework.parsers import BaseParser
@@ -284,6 +287,51 @@ class AccountReadViewSet(viewsets.ReadOnlyModelViewSet[Any]):
     def filter_queryset(self, queryset: Any) -> Any:
         """Filters narrow the list; one row is found by its id alone."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
+
+
+def finds(serializer: Any, *, many: str, permission: str, example: dict[str, Any]) -> Any:
+    """The action `find` of a view: its list, asked for with the filters in the body. What stands in an address ends up in
+    the logs of proxies and in histories, and a phone number or an email must not."""
+
+    @extend_schema(
+        summary=f"Find {many}",
+        description="The same as the list, with its filters in the body: use it for what is personal, for addresses stand in "
+        "logs. Filters are those of the list; one that may be given several times is a list here. `limit` and `cursor` as well: "
+        "for the next page send the same body with the `cursor` of the answer.",
+        request=OpenApiTypes.OBJECT,
+        responses=inline_serializer(
+            f"Found{serializer.__name__.removesuffix('Serializer')}",
+            {
+                "cursor": serializers.CharField(allow_null=True, help_text="For the next page; null on the last one."),
+                "results": serializer(many=True),
+            },
+        ),
+        examples=[OpenApiExample(f"Find {many}", value=example, request_only=True)],
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], required_permissions={"POST": permission})
+    def find(self: Any, request: Request) -> Response:
+        if request.query_params:
+            raise exceptions.ValidationError({name: ["Filters stand in the body here."] for name in request.query_params})
+        self.action = "list"  # which it is to all that follows: filters, rows, serializer, audit log
+        request._request.GET = _as_query(request.data)  # type: ignore[assignment]
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return Response({"cursor": self.paginator.next_cursor(), "results": self.get_serializer(rows, many=True).data})
+
+    return find
+
+
+def _as_query(asked: Any) -> QueryDict:
+    """Filters of a body, as an address would have them."""
+    if not isinstance(asked, dict):
+        raise exceptions.ParseError("Give an object of filters.")
+    query = QueryDict(mutable=True)
+    for name, given in asked.items():
+        for value in given if isinstance(given, list) else [given]:
+            if value is None or isinstance(value, dict | list):
+                raise exceptions.ValidationError({name: ["Give a text, a number, true or false, or a list of these."]})
+            query.appendlist(name, str(value).lower() if isinstance(value, bool) else str(value))
+    return query
 
 
 def once(handler: Callable[..., Response]) -> Callable[..., Response]:

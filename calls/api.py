@@ -14,7 +14,7 @@ from callcenter_site.audit import Look, LooksAreLogged
 from callcenter_site.health import disk_has_room
 from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirstByTime
-from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView
+from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView, finds
 from calls import ingest, masking, narrowing, tasks
 from calls.cloudevents import (
     EVENT_EXAMPLES,
@@ -307,6 +307,12 @@ _PARTS: dict[str, Any] = {
 )
 class CallViewSet(LooksAreLogged, AccountReadViewSet):
     look = Look.NUMBERS
+    find = finds(
+        CallSerializer,
+        many="service records",
+        permission="calls.view_call",
+        example={"number": "138 0013 8000", "outcome": ["abandoned_in_queue", "abandoned_while_ringing"], "limit": 20},
+    )
     queryset = Call.objects.select_related("agent", "skill_group")
     serializer_class = CallSerializer
     pagination_class = NewestFirstByTime

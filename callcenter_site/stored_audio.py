@@ -19,7 +19,9 @@ ENDINGS = {"audio/wav": "wav", "audio/mpeg": "mp3", "audio/ogg": "ogg", "audio/m
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _WAV_ENCODINGS = frozenset({1, 3, 6, 7, 0x11, 0x31, 0xFFFE})
 """PCM, float, A-law, µ-law, IMA ADPCM, GSM 6.10, and the extensible header that names one of them."""
-_MP4_BRANDS = frozenset({b"M4A ", b"M4B ", b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"dash", b"3gp4", b"3gp5", b"3gp6"})
+_MP4_BRANDS = frozenset(
+    {b"M4A ", b"M4B ", b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"dash", b"3gp4", b"3gp5", b"3gp6"}
+)
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC")
 
 

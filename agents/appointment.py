@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, Status, StatusChange, email_index
+from agents.models import Agent, AgentPhone, Status, StatusChange, email_index
 from agents.presence import change_status
 from configuration.access import may_give_role
 from configuration.models import Account, Role
@@ -38,22 +38,48 @@ def appoint(*, agent: Agent, role: Role, by: Actor) -> None:
         raise ValidationError({"role": _("You cannot change your own role.")})
     if not may_give_role(by, role):
         raise ValidationError({"role": _("You can give only a role that may do no more than you.")})
-    if agent.account is not None and agent.is_active and _administers(agent) and role.kind != Role.Kind.ADMINISTRATOR:
-        try:
-            require_an_administrator(agent.account, besides=[agent.pk])
-        except ValidationError as error:
-            raise ValidationError({"role": error.messages}) from error
+    try:
+        keep_an_administrator(agent, role=role, is_active=agent.is_active)
+    except ValidationError as error:
+        raise ValidationError({"role": error.messages}) from error
     agent.role = role
-
-
-def require_free_email(email: str, *, agent: Agent) -> None:
-    """The login email is unique in the whole installation; the message is the same whoever has it."""
-    if Agent.objects.filter(email_hash=email_index(email)).exclude(pk=agent.pk).exists():
-        raise ValidationError({"email": EMAIL_CANNOT_BE_USED})
 
 
 EMAIL_CANNOT_BE_USED = _("This email cannot be used.")
 OWN_EMAIL_IS_ELSEWHERE = _("Change your own email under “Your sign-in”, where your password is asked for.")
+NUMBER_IN_USE = _("This is in use already.")
+
+
+def holders_of_emails(emails: Iterable[str]) -> dict[bytes, int]:
+    """Whose login emails these are, by their keyed hash: an email is unique in the whole installation."""
+    rows = Agent._base_manager.filter(email_hash__in={email_index(email) for email in emails})
+    return {bytes(digest): pk for digest, pk in rows.values_list("email_hash", "pk")}
+
+
+def require_free_email(email: str, *, agent: Agent) -> None:
+    """Raises `ValidationError` on `email` where somebody else has it; the message is the same whoever that is."""
+    if set(holders_of_emails([email]).values()) - {agent.pk}:
+        raise ValidationError({"email": EMAIL_CANNOT_BE_USED})
+
+
+def phones_held(phones: Iterable[AgentPhone]) -> dict[tuple[str, bytes], AgentPhone]:
+    """Rows of their account that hold such a number already, by kind and keyed hash: a number of a kind is one person's."""
+    asked = list(phones)
+    rows = AgentPhone._base_manager.filter(
+        account_id__in={phone.account_id for phone in asked}, number_hash__in={phone.number_hash for phone in asked}
+    )
+    return {(row.kind, bytes(row.number_hash)): row for row in rows.only("kind", "number_hash", "agent_id")}
+
+
+def keep_an_administrator(agent: Agent, *, role: Role | None, is_active: bool, besides: Iterable[int] = ()) -> bool:
+    """Whether somebody who administers their account does so no more once they have this role and are active or not.
+
+    `agent` is as they are in the database. Raises `ValidationError` if then nobody is left, counted without `besides`.
+    """
+    if agent.account is None or not agent.is_active or not administers(agent.role) or (is_active and administers(role)):
+        return False
+    require_an_administrator(agent.account, besides=[*besides, agent.pk])
+    return True
 
 
 def require_an_administrator(account: Account, *, besides: Iterable[int]) -> None:
@@ -80,7 +106,7 @@ def deactivate_agents(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) ->
             raise ValidationError(_("You cannot deactivate yourself."))
         if not may_manage(by, agent):
             raise ValidationError(_("You cannot deactivate somebody who may do more than you."))
-    account = next((agent.account for agent in leaving if _administers(agent)), None)
+    account = next((agent.account for agent in leaving if administers(agent.role)), None)
     if account is not None:
         require_an_administrator(account, besides=[agent.pk for agent in leaving])
     for agent in leaving:
@@ -110,5 +136,5 @@ def take_offline(agent: Agent, *, at: dt.datetime) -> None:
         change_status(agent=agent, status=Status.OFFLINE, at=at, source=StatusChange.Source.SUPERVISOR)
 
 
-def _administers(agent: Agent) -> bool:
-    return agent.role is not None and agent.role.kind == Role.Kind.ADMINISTRATOR
+def administers(role: Role | None) -> bool:
+    return role is not None and role.kind == Role.Kind.ADMINISTRATOR

@@ -10,7 +10,8 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, email_index
+from agents.appointment import require_free_email
+from agents.models import Agent
 from configuration.access import create_built_in_roles
 from configuration.models import Account, Role
 
@@ -72,9 +73,10 @@ def _check(account: Account, administrator: Agent, password: str) -> None:
     except ValidationError as error:
         found("administrator_email", error)
     else:
-        # The email is unique across accounts; the message tells nothing about who has it.
-        if Agent.objects.filter(email_hash=email_index(administrator.email)).exists():
-            found("administrator_email", ValidationError(_("This email cannot be used.")))
+        try:
+            require_free_email(administrator.email, agent=administrator)
+        except ValidationError as error:
+            found("administrator_email", ValidationError(error.messages))
     try:
         validate_password(password, user=administrator)
     except ValidationError as error:

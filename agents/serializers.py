@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
-from agents.appointment import EMAIL_CANNOT_BE_USED, OWN_EMAIL_IS_ELSEWHERE, appoint, may_manage, require_free_email
+from agents.appointment import NUMBER_IN_USE, OWN_EMAIL_IS_ELSEWHERE, appoint, may_manage, phones_held, require_free_email
 from agents.devices import advice_of
 from agents.invitations import has_password, tell_of_change
 from agents.membership import ALREADY_IN_GROUP, require_movable
@@ -24,7 +24,6 @@ from agents.models import (
     SkillGroupMember,
     Status,
     StatusChange,
-    email_index,
     phone_index,
 )
 from agents.presence import CHOSEN_BY_AGENTS
@@ -140,16 +139,11 @@ class AgentSerializer(AccountSerializer):
                 fault = {"number": [_("This number stands in the list twice.")]}
             errors.append(fault)
             rows.append(row)
-        held = {
-            (kind, bytes(number_hash))
-            for kind, number_hash in AgentPhone.objects.for_account(account)
-            .filter(number_hash__in=[row.number_hash for row in rows])
-            .exclude(agent=self.instance)
-            .values_list("kind", "number_hash")
-        }
+        held = phones_held(rows)
         for row, fault in zip(rows, errors, strict=True):
-            if not fault and (row.kind, row.number_hash) in held:
-                fault["number"] = [self.in_use]
+            there = held.get((row.kind, row.number_hash))
+            if not fault and there is not None and there.agent_id != getattr(self.instance, "pk", None):
+                fault["number"] = [NUMBER_IN_USE]
         if any(errors):
             raise ValidationError(errors)
         return [{"row": row} for row in rows]
@@ -224,9 +218,10 @@ class AgentSerializer(AccountSerializer):
 
     def taken_error(self) -> ValidationError:
         """Two columns are unique: which one was it?"""
-        email_hash = email_index(self.row.email)
-        if Agent.objects.filter(email_hash=email_hash).exclude(pk=self.row.pk).exists():
-            return ValidationError({"email": [EMAIL_CANNOT_BE_USED]})
+        try:
+            require_free_email(self.row.email, agent=self.row)
+        except DjangoValidationError as error:
+            return ValidationError({"email": error.messages})
         return super().taken_error()
 
     # --- Saving ------------------------------------------------------------------------------------------------------

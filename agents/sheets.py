@@ -19,10 +19,13 @@ from django.utils.translation import pgettext_lazy
 
 from agents.appointment import (
     EMAIL_CANNOT_BE_USED,
+    NUMBER_IN_USE,
     OWN_EMAIL_IS_ELSEWHERE,
+    holders_of_emails,
     is_oneself,
+    keep_an_administrator,
     may_manage,
-    require_an_administrator,
+    phones_held,
     take_offline,
 )
 from agents.invitations import invite, tell_of_change
@@ -268,20 +271,20 @@ class AgentSheet(Sheet):
             row.fail("email", OWN_EMAIL_IS_ELSEWHERE)
         if was_active and not agent.is_active and oneself:
             row.fail("is_active", _("You cannot deactivate yourself."))
-        if not row.errors and was_active and _administers(role) and not (agent.is_active and _administers(agent.role)):
-            try:
-                with transaction.atomic():
-                    require_an_administrator(self.account, besides=self.leaving | {agent.pk})
-            except ValidationError as error:
-                row.fail("role" if agent.is_active else "is_active", error)
-            else:
-                self.leaving.add(agent.pk)
+        if row.errors:
+            return
+        before = Agent(pk=agent.pk, account=self.account, role=role, is_active=was_active)
+        try:
+            with transaction.atomic():
+                leaves = keep_an_administrator(before, role=agent.role, is_active=agent.is_active, besides=self.leaving)
+        except ValidationError as error:
+            row.fail("role" if agent.is_active else "is_active", error)
+        else:
+            self.leaving |= {agent.pk} if leaves else set()
 
     def _check_emails(self, rows: Sequence[SheetRow], seen: dict[Any, int]) -> None:
-        """The login email is unique in the whole installation; the message is the same whoever has it."""
         hashes = {id(row): email_index(row.instance.email) for row in rows if "email" in row.cells}
-        taken = Agent._base_manager.filter(email_hash__in=set(hashes.values()))
-        held = {bytes(digest): pk for digest, pk in taken.values_list("email_hash", "pk")}
+        held = holders_of_emails(row.instance.email for row in rows if "email" in row.cells)
         for row in rows:
             digest = hashes.get(id(row))
             if digest is None:
@@ -293,23 +296,22 @@ class AgentSheet(Sheet):
                 row.fail("email", EMAIL_CANNOT_BE_USED)
 
     def _check_phones(self, rows: Sequence[SheetRow], seen: dict[Any, int]) -> None:
-        """A number of a kind is one person's."""
         kinds = {column.kind: column.name for column in self.columns if isinstance(column, _Phones)}
-        wanted: list[tuple[SheetRow, str, str, bytes]] = []
+        wanted: list[tuple[SheetRow, AgentPhone]] = []
         for row in rows:
             for kind, name in kinds.items():
                 if name in row.cells:
                     for number in phones_of(row.instance).get(kind, ()):
-                        wanted.append((row, kind, number, phone_index(number, account_id=self.account.pk)))
-        digests = {digest for _row, _kind, _number, digest in wanted}
-        found = AgentPhone._base_manager.filter(account=self.account, number_hash__in=digests)
-        owners = {(kind, bytes(digest)): agent for kind, digest, agent in found.values_list("kind", "number_hash", "agent_id")}
-        for row, kind, _number, digest in wanted:
-            first = seen.setdefault((kind, digest), row.number)
+                        digest = phone_index(number, account_id=self.account.pk)
+                        wanted.append((row, AgentPhone(account=self.account, kind=kind, number_hash=digest)))
+        held = phones_held(phone for _row, phone in wanted)
+        for row, phone in wanted:
+            key = phone.kind, phone.number_hash
+            first = seen.setdefault(key, row.number)
             if first != row.number:
-                row.fail(kinds[kind], _now("The same as in row %d.") % first)
-            elif owners.get((kind, digest), row.instance.pk) != row.instance.pk:
-                row.fail(kinds[kind], _("This is in use already."))
+                row.fail(kinds[phone.kind], _now("The same as in row %d.") % first)
+            elif key in held and held[key].agent_id != row.instance.pk:
+                row.fail(kinds[phone.kind], NUMBER_IN_USE)
 
     # Writing
 
@@ -327,7 +329,7 @@ class AgentSheet(Sheet):
             agent.save()
         else:  # status and presence are other people's, and change all the time
             fields = {column.field for column in self.columns if column.name in row.cells} & _OWN_FIELDS
-            agent.save(update_fields=[*fields, "email_hash"])
+            agent.save(update_fields=fields)
         if row.was and "email" in row.was:
             tell_of_change(agent=agent, kind=SignInLink.Kind.EMAIL, at=timezone.now(), address=row.was["email"])
         if row.more["was_active"] and not agent.is_active:
@@ -364,7 +366,3 @@ class AgentSheet(Sheet):
                 member.save()
         for name, priority in wanted.items():
             SkillGroupMember(account=self.account, agent=agent, skill_group=self.skill_groups[name], priority=priority).save()
-
-
-def _administers(role: Role | None) -> bool:
-    return role is not None and role.kind == Role.Kind.ADMINISTRATOR

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -19,7 +18,15 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggl
 from agents.admin.panels import STATUS_COLOURS, Panel, own_panels
 from agents.admin.people_actions import ActsOnPeople
 from agents.admin.sign_in import PasswordOrInvitation, SignInPages
-from agents.appointment import OWN_EMAIL_IS_ELSEWHERE, may_manage, require_an_administrator, take_offline
+from agents.appointment import (
+    NUMBER_IN_USE,
+    OWN_EMAIL_IS_ELSEWHERE,
+    keep_an_administrator,
+    may_manage,
+    phones_held,
+    require_free_email,
+    take_offline,
+)
 from agents.invitations import has_password, tell_of_change
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, email_index, phone_index
 from agents.sheets import AgentSheet
@@ -50,29 +57,22 @@ class AgentForm(PasswordOrInvitation, AccountForm):
         super().__init__(*args, **kwargs)
         self.prepare_password()
 
-    def clean_email(self) -> str:
-        email = str(self.cleaned_data["email"])
-        # Unique in the whole installation. The message is the same whoever has it, of this account or another.
-        if Agent.objects.filter(email_hash=email_index(email)).exclude(pk=self.instance.pk).exists():
-            raise ValidationError(_("This email cannot be used."))
-        return email
-
     def _post_clean(self) -> None:
         super()._post_clean()
         self.check_password()
 
     def clean(self) -> None:
         super().clean()
-        self.leaves_office = not self.instance._state.adding and self._loses_administration()
-        if self.leaves_office:
-            require_an_administrator(self.instance.account, besides=[self.instance.pk])
-
-    def _loses_administration(self) -> bool:
-        before = Agent.objects.select_related("role").get(pk=self.instance.pk)
-        if not before.is_active or before.role is None or before.role.kind != Role.Kind.ADMINISTRATOR:
-            return False
+        if "email" in self.cleaned_data:
+            try:
+                require_free_email(self.cleaned_data["email"], agent=self.instance)
+            except ValidationError as error:
+                self.add_error(None, error)
+        if self.instance._state.adding:
+            return
+        before = Agent.objects.select_related("role", "account").get(pk=self.instance.pk)
         role, is_active = self.cleaned_data.get("role", before.role), self.cleaned_data.get("is_active", True)
-        return not is_active or role is None or role.kind != Role.Kind.ADMINISTRATOR
+        keep_an_administrator(before, role=role, is_active=is_active)
 
 
 class PhoneForm(AccountForm):
@@ -84,9 +84,9 @@ class PhoneForm(AccountForm):
             return
         phone = self.instance
         phone.number_hash = phone_index(phone.number, account_id=phone.account_id)
-        same = AgentPhone.objects.for_account(phone.account_id).filter(kind=phone.kind, number_hash=phone.number_hash)
-        if same.exclude(pk=phone.pk).exists():
-            self.add_error("number", _("This is in use already."))
+        held = phones_held([phone]).get((phone.kind, phone.number_hash))
+        if held is not None and held.pk != phone.pk:
+            self.add_error("number", NUMBER_IN_USE)
 
 
 class PhoneRows(InlineRows):

@@ -29,13 +29,26 @@ MAX_COLUMNS = 50
 MAX_CELL = 10_000
 MAX_TEXT = 20_000_000
 """Characters of all cells together."""
-MAX_UNPACKED = 400 * 1024 * 1024
-MAX_STRINGS = 80 * 1024 * 1024
+MAX_UNPACKED = 100 * 1024 * 1024
+"""What a worksheet may unpack to: the portal's own list of as many rows takes 75 MB."""
+MAX_STRINGS = 60 * 1024 * 1024
 """What the table of shared strings of a workbook may unpack to: it is held in memory, the rest is streamed."""
 MAX_OTHER = 16 * 1024 * 1024
+MAX_ALL = 200 * 1024 * 1024
+MAX_RATIO = 250
+"""How often smaller than unpacked a large part may be: worksheets are about 20 times, nothings in a row 1000 times."""
+LARGE = 20 * 1024 * 1024
 MAX_MEMBERS = 2000
-LAST_ROW = 1_048_576
-"""The last row of a worksheet that spreadsheet programs know."""
+MAX_ELEMENTS = 8_000_000
+"""XML elements of a workbook: three for each of ten cells in every row, and some."""
+MAX_CELLS = 2_500_000
+"""Cells, or strings of the table of shared ones: more than ten in every row."""
+MAX_LOOSE = 500_000
+"""XML elements of a part outside its rows and strings; they stay in memory while the part is read."""
+MAX_IN_ROW = 100_000
+MAX_RUN = 4 * MAX_CELL
+"""Characters between two tags; more than a spreadsheet program keeps in a cell."""
+MAX_TAG = 1024 * 1024
 
 CSV_TYPE = "text/csv; charset=utf-8"
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -98,18 +111,17 @@ def read_lines(file: IO[bytes]) -> Iterator[Line]:
 
 
 def _bounded(lines: Iterator[Line]) -> Iterator[Line]:
-    n_rows = n_characters = 0
+    n_characters = 0
     for number, cells in lines:
+        if number > MAX_ROWS + 1:  # empty rows count: they cost time as well
+            raise _too_many_rows()
         while cells and not cells[-1].strip():
             cells.pop()
         if not cells:
             continue
-        n_rows += 1
         n_characters += sum(map(len, cells))
         if len(cells) > MAX_COLUMNS:
             raise _refused(_("Row %(row)d has more than %(n)d columns."), row=number, n=MAX_COLUMNS)
-        if n_rows > MAX_ROWS + 1:
-            raise _refused(_("The file has more than %(n)d rows. Split it into several."), n=MAX_ROWS)
         if n_characters > MAX_TEXT:
             raise _refused(_("The file holds more than %(n)d characters. Split it into several."), n=MAX_TEXT)
         if max(map(len, cells)) > MAX_CELL:
@@ -119,6 +131,12 @@ def _bounded(lines: Iterator[Line]) -> Iterator[Line]:
 
 def _refused(message: Any, **params: Any) -> ValidationError:
     return ValidationError(message, params=params)
+
+
+def _too_many_rows() -> ValidationError:
+    return _refused(
+        _("The file has more than %(n)d rows, empty ones included. Delete empty rows at its end, or split it."), n=MAX_ROWS
+    )
 
 
 def _of_old_format(content: bytes) -> Any:
@@ -210,43 +228,92 @@ def _inspect(file: IO[bytes]) -> None:
         # A member never unpacks to more than it declares: zipfile stops there.
         if (
             len(members) > MAX_MEMBERS
-            or sum(member.file_size for member in members) > MAX_UNPACKED
-            or any(member.file_size > _most(member.filename) for member in members)
+            or sum(member.file_size for member in members) > MAX_ALL
+            or any(member.file_size > _most(member) for member in members)
         ):
-            raise ValidationError(_("The workbook unpacks to more than can be taken in. Split it, or save it as CSV."))
-        for member in members:
-            if member.filename.lower().endswith((".xml", ".rels")):
-                with archive.open(member) as part:
-                    _refuse_document_type(part)
+            raise _too_much()
+        elements = 0
+        for member in members:  # whatever its name: a workbook may call any of them a worksheet
+            survey = _Survey(elements)
+            with archive.open(member) as part:
+                try:
+                    survey.read(part)
+                except expat.ExpatError:
+                    if member.filename.lower().endswith((".xml", ".rels")):
+                        raise
+            elements = survey.n_elements
 
 
-def _most(name: str) -> int:
+def _too_much() -> ValidationError:
+    return ValidationError(_("The workbook unpacks to more than can be taken in. Split it, or save it as CSV."))
+
+
+def _most(member: zipfile.ZipInfo) -> int:
+    name = member.filename.lower()
     if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-        return MAX_UNPACKED
-    return MAX_STRINGS if name.lower().endswith("sharedstrings.xml") else MAX_OTHER
+        most = MAX_UNPACKED
+    else:
+        most = MAX_STRINGS if name.endswith("sharedstrings.xml") else MAX_OTHER
+    return min(most, max(LARGE, MAX_RATIO * member.compress_size))
 
 
-class _Seen(Exception):
-    """The root element has begun: no document type can follow."""
+class _Survey:
+    """Counts what a part of a workbook holds, keeping nothing, and stops at the first thing there is too much of.
 
+    openpyxl builds trees and fills gaps while it reads, so it must see only what has been found bounded.
+    """
 
-def _refuse_document_type(part: IO[bytes]) -> None:
-    """Entities are declared in a document type, which no spreadsheet program writes into a workbook."""
+    def __init__(self, n_elements: int) -> None:
+        self.n_elements, self.n_rows, self.n_cells, self.n_loose, self.n_in_row = n_elements, 0, 0, 0, 0
+        self.n_characters = self.n_run = 0
+        self.is_in_row = False
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser.StartDoctypeDeclHandler = self._document_type
+        self.parser.StartElementHandler = self._begin
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
 
-    def found(*_args: Any) -> None:
+    def read(self, part: IO[bytes]) -> None:
+        n_bytes = 0
+        while chunk := part.read(64 * 1024):
+            n_bytes += len(chunk)
+            self.parser.Parse(chunk)
+            if n_bytes - self.parser.CurrentByteIndex > MAX_TAG:
+                raise _too_much()
+        self.parser.Parse(b"", True)
+
+    def _document_type(self, *_args: Any) -> None:
+        """Entities are declared there, and no spreadsheet program writes one into a workbook."""
         raise ValidationError(_("The workbook holds what no spreadsheet program writes. Save it again as .xlsx."))
 
-    def begun(*_args: Any) -> None:
-        raise _Seen
+    def _begin(self, tag: str, _attributes: Any) -> None:
+        self.n_run = 0
+        self.n_elements += 1
+        self.n_cells += tag.endswith((" c", " si"))
+        if self.is_in_row:
+            self.n_in_row += 1
+        elif tag.endswith((" row", " si")):
+            self.is_in_row, self.n_in_row = True, 0
+            self.n_rows += tag.endswith(" row")
+            if self.n_rows > MAX_ROWS + 1:
+                raise _too_many_rows()
+        else:
+            self.n_loose += 1
+        if self.n_elements > MAX_ELEMENTS or self.n_cells > MAX_CELLS or self.n_loose > MAX_LOOSE or self.n_in_row > MAX_IN_ROW:
+            raise _too_much()
 
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = found
-    parser.StartElementHandler = begun
-    try:
-        while chunk := part.read(4096):
-            parser.Parse(chunk)
-    except _Seen:
-        pass
+    def _end(self, tag: str) -> None:
+        self.n_run = 0
+        if tag.endswith((" row", " si")):
+            self.is_in_row = False
+
+    def _text(self, text: str) -> None:
+        self.n_run += len(text)
+        self.n_characters += len(text)
+        if self.n_run > MAX_RUN:
+            raise _refused(_("A cell of row %(row)d is longer than %(n)d characters."), row=max(self.n_rows, 1), n=MAX_CELL)
+        if self.n_characters > 2 * MAX_TEXT:  # what stands between the tags as well
+            raise _refused(_("The file holds more than %(n)d characters. Split it into several."), n=MAX_TEXT)
 
 
 def _of_sheet(file: IO[bytes]) -> Iterator[Line]:
@@ -257,8 +324,6 @@ def _of_sheet(file: IO[bytes]) -> Iterator[Line]:
             raise ValidationError(_("The workbook has no worksheet."))
         sheet.reset_dimensions()  # what a file says of its own size need not be true
         for number, cells in enumerate(sheet.iter_rows(max_col=MAX_COLUMNS + 1), start=1):
-            if number > LAST_ROW:
-                raise _refused(_("The file has more than %(n)d rows. Split it into several."), n=MAX_ROWS)
             yield Line(number, [_text(cell) for cell in cells])
     finally:
         book.close()

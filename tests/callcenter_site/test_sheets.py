@@ -269,6 +269,66 @@ def test_a_bomb_is_refused_before_it_is_unpacked():
     assert "unpacks to more" in refusal(bomb)
 
 
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def with_rows(rows: bytes) -> bytes:
+    return with_part(
+        workbook(["a"]), SHEET, lambda xml: re.sub(rb"<sheetData>.*</sheetData>", b"<sheetData>%s</sheetData>" % rows, xml)
+    )
+
+
+def inline(text: bytes) -> bytes:
+    return b'<row r="1"><c r="A1" t="inlineStr"><is><t>%s</t></is></c></row>' % text
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (lambda: b"<row/>" * (sheets.MAX_ROWS + 2), "rows, empty ones included"),
+        (lambda: b'<row r="1048576"><c r="A1048576"><v>1</v></c></row>', "rows, empty ones included"),
+        (lambda: inline(b"x" * (sheets.MAX_RUN + 1)), "A cell of row 1 is longer"),
+        (lambda: inline(b"x") + b" " * (sheets.MAX_RUN + 1), "A cell of row 1 is longer"),
+        (lambda: b'<row r="1"><c r="A1" s="%s"/></row>' % (b"1" * (sheets.MAX_TAG + 200_000)), "unpacks to more"),
+        (lambda: b"<c/>" * (sheets.MAX_LOOSE + 1), "unpacks to more"),
+        (lambda: b"<row>" + b"<c/>" * (sheets.MAX_IN_ROW + 1) + b"</row>", "unpacks to more"),
+        (lambda: b" " * (sheets.LARGE + 1), "unpacks to more"),
+    ],
+)
+def test_a_worksheet_of_next_to_nothing_is_refused_before_it_costs_anything(monkeypatch, rows, said):
+    bomb = with_rows(rows())
+    assert len(bomb) < 300_000
+    n_read = []
+    real = sheets._text
+    monkeypatch.setattr(sheets, "_text", lambda cell: n_read.append(1) or real(cell))
+    assert said in refusal(bomb)
+    assert len(n_read) <= (sheets.MAX_ROWS + 2) * (sheets.MAX_COLUMNS + 1)
+
+
+def test_empty_rows_are_counted_before_the_reader_builds_them(monkeypatch):
+    monkeypatch.setattr(sheets.openpyxl, "load_workbook", None)
+    assert "rows, empty ones included" in refusal(with_rows(b"<row/>" * (sheets.MAX_ROWS + 2)))
+
+
+def test_empty_rows_of_a_text_file_count_as_well(monkeypatch):
+    monkeypatch.setattr(sheets, "MAX_ROWS", 3)
+    assert lines(b"a\n\n\nb\n") == [["a"], ["b"]]
+    assert "more than 3 rows" in refusal(b"a\n\n\n\nb\n")
+
+
+def test_a_worksheet_under_another_name_is_counted_as_well(monkeypatch):
+    book = with_part(
+        with_rows(b"<row/>" * 9), "xl/_rels/workbook.xml.rels", lambda xml: xml.replace(b"sheet1.xml", b"sheet1.bin")
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename.replace("sheet1.xml", "sheet1.bin"), old.read(member))
+    monkeypatch.setattr(sheets, "MAX_ROWS", 5)
+    monkeypatch.setattr(sheets.openpyxl, "load_workbook", None)
+    assert "more than 5 rows" in refusal(out.getvalue())
+
+
 def test_texts_may_stand_in_a_table_of_their_own():
     assert lines(as_excel_writes_it(workbook(["号码", "b"], ["+8613800138000", "x"]))) == [["号码", "b"], ["+8613800138000", "x"]]
 

@@ -58,10 +58,10 @@ CACHES: dict[str, dict[str, Any]]
 if REDIS_URL:
     CACHES = {
         "default": {
-            "BACKEND": "django_redis.cache.RedisCache",
+            "BACKEND": "callcenter_site.cache.PatientCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": env.text("REDIS_PREFIX", "portal"),
-            "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 3, "SOCKET_TIMEOUT": 3},
+            "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
         }
     }
     DJANGO_REDIS_IGNORE_EXCEPTIONS = True  # the cache holds copies only: without Redis the portal is slower, not down

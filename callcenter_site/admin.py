@@ -25,7 +25,7 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
 from callcenter_site.audit import Look, log_look
-from callcenter_site.ownership import is_of_one_account
+from callcenter_site.ownership import is_held, is_of_one_account
 from callcenter_site.paging import BoundedPaginator, CountingPaginator, page_asked_for
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class AccountForm(_ModelForm):
             if "account" not in constraint.fields or len(names) != 1 or names[0] not in self.cleaned_data:
                 continue
             value = getattr(self.instance, names[0])  # as `clean` left it
-            same = model._base_manager.filter(account_id=self.instance.account_id, **{names[0]: value})
-            if same.exclude(pk=self.instance.pk).exists():
+            if is_held(self.instance, {"account_id": self.instance.account_id, names[0]: value}):
                 self.add_error(names[0], _("This is in use already."))
 
     def columns_changed(self) -> list[str]:

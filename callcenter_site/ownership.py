@@ -1,6 +1,11 @@
 """Whose a row is, and whether its account has such a row already: asked by the admin's pages and by the API alike."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from callcenter_site.names import alike
 
 
 def is_of_one_account(row: Any) -> bool:
@@ -15,13 +20,33 @@ def is_of_one_account(row: Any) -> bool:
     return True
 
 
+NAMES = frozenset({"name", "staff_id", "phrase", "code", "title"})
+"""Columns compared as people read them. Numbers and hashes are of one form already, and their lists may be long."""
+
+
 def taken(row: Any) -> bool:
     """Whether another row holds what must be unique. Columns worked out on saving are looked at once the row has them."""
     for constraint in row._meta.total_unique_constraints:
-        attnames = [row._meta.get_field(name).attname for name in constraint.fields]
-        values = {name: getattr(row, name) for name in attnames}
-        if any(value is None or value == b"" for value in values.values()):
-            continue
-        if row._meta.model._base_manager.filter(**values).exclude(pk=row.pk).exists():
+        values = {attname: getattr(row, attname) for attname in _attnames(row, constraint.fields)}
+        if not any(value is None or value == b"" for value in values.values()) and is_held(row, values):
             return True
     return False
+
+
+def is_held(row: Any, values: Mapping[str, Any]) -> bool:
+    """Whether another row has these values. A name that is kept as it was is not held against its row."""
+    rows = row._meta.model._base_manager.order_by()
+    name = next((name for name in values if name in NAMES and isinstance(values[name], str)), None)
+    if name is None:
+        return bool(rows.filter(**values).exclude(pk=row.pk).exists())
+    held = rows.filter(**{column: value for column, value in values.items() if column != name})
+    same = ExpressionWrapper(Q(**{name: values[name]}), output_field=BooleanField())  # as the database compares
+    found = list(held.values_list("pk", name, same))
+    if any(pk == row.pk and said == values[name] for pk, said, _is_same in found):
+        return False
+    wanted = alike(values[name])
+    return any(pk != row.pk and (is_same or alike(said) == wanted) for pk, said, is_same in found)
+
+
+def _attnames(row: Any, names: Iterable[str]) -> list[str]:
+    return [row._meta.get_field(name).attname for name in names]

@@ -30,6 +30,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from callcenter_site import audit, sheets
+from callcenter_site.names import alike
 from callcenter_site.phone_numbers import mask
 from configuration.access import SEE_FULL_NUMBER, holds
 from configuration.models import ImportChunk, ImportRun
@@ -44,6 +45,8 @@ MAX_LEASES = 8
 LEASES_PER_STEP = 100
 """Checking, and each decision to write, counts on from the next hundred: no number ever comes twice, so a worker of an
 earlier step can hold none that is given out again."""
+SECONDS_PER_ROW, MAX_LEASE_AHEAD = 0.02, 3600.0
+"""How far ahead a lease reaches over rows that are written in one transaction; a worker killed then is missed that long."""
 ROWS_KEPT = dt.timedelta(days=1)
 PREVIEW_ROWS = 50
 MAX_CHUNK_CHARACTERS = 1_000_000
@@ -286,6 +289,10 @@ class Sheet:
     """Attributes of a row that together say which one it is in its account."""
     key_column: ClassVar[str]
     """Where it is said that a row is there twice."""
+    key_paths: ClassVar[Sequence[str]] = ()
+    """Where the database has the key, if elsewhere."""
+    key_is_name: ClassVar[bool] = True
+    """Whether keys are compared as people read them; numbers are of one form already, and there may be very many."""
     note: ClassVar[Text] = ""
     """What else somebody should know before they upload."""
     per_batch: ClassVar[int] = 500
@@ -296,6 +303,8 @@ class Sheet:
         self.actor, self.account = actor, actor.account
         self.zone = self.account.zone
         self.chosen = chosen or {}
+        self.held_keys: dict[tuple[str, ...], tuple[Any, ...]] | None = None
+        """Read once: two rows of one file are compared with each other, and what others add meanwhile the database refuses."""
         self.by_name = {column.name: column for column in self.columns}
 
     # Who may what
@@ -346,11 +355,17 @@ class Sheet:
         return rows
 
     def by_key(self, rows: Any, keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
-        """MariaDB finds "Sales" for "sales", and its unique key lets only one of them in: such rows are remembered."""
+        """MariaDB finds "Sales" for "sales", and its unique key lets only one of them in."""
         wanted = set(keys)
         found = {self.key_of(row): row for row in rows}
-        self.alike = {_loosely(key) for key in found if key not in wanted}
         return {key: row for key, row in found.items() if key in wanted}
+
+    def held_as(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The key, letter by letter, of a row that nobody tells from this one, seen by its importer or not."""
+        if self.held_keys is None:
+            rows = self.model._base_manager.filter(account=self.account).order_by()
+            self.held_keys = {_loosely(held): held for held in rows.values_list(*(self.key_paths or self.key))}
+        return self.held_keys.get(_loosely(key))
 
     def read(self, row: SheetRow) -> dict[str, Any]:
         values = {}
@@ -379,13 +394,14 @@ class Sheet:
         for row, told in zip(batch, values, strict=True):
             key = self._key_from(told)
             keys.append(key)
-            first = seen.setdefault(key, row.number)
+            first = seen.setdefault(_loosely(key) if self.key_is_name else key, row.number)
             if first != row.number and key[0]:
                 row.fail(self.key_column, _now("The same as in row %d.") % first)
         there = self.find(keys)
         for row, told, key in zip(batch, values, keys, strict=True):
-            if key not in there and _loosely(key) in self.alike:
-                row.fail(self.key_column, _("This is in use already, written a little differently."))
+            if self.key_is_name and key not in there and key[0] and (held := self.held_as(key)) is not None:
+                differently = _("This is in use already, written a little differently.")
+                row.fail(self.key_column, _("This is in use already.") if held == key else differently)
             self.compare(row, told, there.get(key))
 
     def _key_from(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -464,9 +480,7 @@ class Sheet:
 
 
 def _loosely(key: tuple[Any, ...]) -> tuple[str, ...]:
-    """A key as a database may compare it: without regard to case and accents."""
-    apart = (unicodedata.normalize("NFKD", str(part)).casefold().strip() for part in key)
-    return tuple("".join(letter for letter in part if not unicodedata.combining(letter)) for part in apart)
+    return tuple(alike(str(part)) for part in key)
 
 
 def _by_field(error: ValidationError) -> dict[str, list[ValidationError]]:
@@ -598,7 +612,7 @@ class _Work:
     def mark(self, **changes: Any) -> None:
         """Notes progress under the lease; within a transaction, holds the run until its end."""
         mine = ImportRun._base_manager.filter(pk=self.run.pk, lease=self.lease, state=self.run.state)
-        if mine.update(heartbeat_at=self.clock(), **changes) != 1:
+        if mine.update(**{"heartbeat_at": self.clock(), **changes}) != 1:
             raise _Passed
 
     def rows_of(self, chunk: ImportChunk) -> list[SheetRow]:
@@ -716,7 +730,14 @@ def _write(work: _Work) -> None:
         _check_again(work)
         if run.state != ImportRun.State.WRITING:
             return
-    n_done = run.n_rows - (waiting.aggregate(n=Sum("n_rows"))["n"] or 0)
+        _write_all_or_nothing(work, waiting)
+        return
+    _write_chunks(work, waiting)
+    _finish(work)
+
+
+def _write_chunks(work: _Work, waiting: Any) -> None:
+    n_done = work.run.n_rows - (waiting.aggregate(n=Sum("n_rows"))["n"] or 0)
     for chunk in _one_by_one(waiting):
         n_done += chunk.n_rows
         try:
@@ -724,6 +745,39 @@ def _write(work: _Work) -> None:
         except IntegrityError:  # somebody else wrote such a row since the batch was looked at
             chunk.refresh_from_db()
             _write_chunk(work, chunk, n_done, one_by_one=True)
+
+
+def _write_all_or_nothing(work: _Work, waiting: Any) -> None:
+    """Whatever turns out to be bad only while it is written takes back what was written before it."""
+    # Nobody sees the marks of one long transaction, so the lease reaches as far as it may take.
+    ahead = dt.timedelta(seconds=min(work.run.n_rows * SECONDS_PER_ROW, MAX_LEASE_AHEAD))
+    work.mark(heartbeat_at=work.clock() + ahead)
+    try:
+        with transaction.atomic():
+            _write_chunks(work, waiting)
+            if _totals(work.run)["n_bad"]:
+                reports = list(work.run.chunks.exclude(n_bad=0).values_list("pk", *_REPORT))
+                raise _NotAllGood(reports)
+            _finish(work)
+    except _NotAllGood as found:
+        with transaction.atomic():
+            for pk, *report in found.reports:
+                work.run.chunks.filter(pk=pk).update(**dict(zip(_REPORT, report, strict=True)))
+            work.mark(state=ImportRun.State.CHECKED, problem="not_all_good", n_done=0, **_totals(work.run))
+        work.run.state = ImportRun.State.CHECKED
+
+
+_REPORT = ("errors", "n_new", "n_changed", "n_same", "n_bad")
+
+
+class _NotAllGood(Exception):
+    def __init__(self, reports: list[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self.reports = reports
+
+
+def _finish(work: _Work) -> None:
+    run = work.run
     with transaction.atomic():
         work.mark(state=ImportRun.State.DONE, finished_at=work.clock(), n_done=run.n_rows, **_totals(run))
         _note(run, work.sheet.actor, state=(run.state, ImportRun.State.DONE))

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.audit import Look
 from callcenter_site.fields import Sha256Field
+from callcenter_site.ownership import is_held
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.placeholders import check_placeholders
@@ -186,8 +187,7 @@ class Listed(AccountOwned):
             if exclude is not None and named in exclude:
                 continue
             columns = [f"{name}_id" if self._meta.get_field(name).is_relation else name for name in constraint.fields]
-            same = type(self)._base_manager.filter(**{column: getattr(self, column) for column in columns})
-            if same.exclude(pk=self.pk).exists():
+            if is_held(self, {column: getattr(self, column) for column in columns}):
                 errors[named] = ValidationError(_("This is in use already."), code="unique")
         if errors:
             raise ValidationError(errors)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.bulk import insert_rows
+from callcenter_site.names import alike
 from configuration.importing import (
     CHANGED,
     NEW,
@@ -82,6 +83,7 @@ class BlacklistSheet(Sheet):
     model = BlockedNumber
     title = _("Blacklist")
     key = ("number", "is_prefix")
+    key_is_name = False
     key_column = "number"
     per_batch = 2000
     note = _("A prefix that takes in a whole country is not imported: add it by hand, where you are asked to confirm it.")
@@ -276,6 +278,7 @@ class QuickReplySheet(_Sorted):
     model = QuickReply
     title = _("Quick replies")
     key = ("group", "title")
+    key_paths = ("group__name", "title")
     key_column = "title"
     note = _("Groups that are not there yet are made.")
     columns = (
@@ -301,15 +304,12 @@ class QuickReplySheet(_Sorted):
         return super().rows().select_related("group")
 
     def prepare(self, batch: Sequence[SheetRow]) -> None:
-        names = {_clean_name(row.cells.get("group", "")) for row in batch} - {""}
-        groups = QuickReplyGroup.objects.visible_to(self.actor).filter(name__in=names)
-        self.groups: dict[str, QuickReplyGroup] = {group.name: group for group in groups}
+        groups = QuickReplyGroup.objects.visible_to(self.actor)
+        self.groups: dict[str, QuickReplyGroup] = {alike(group.name): group for group in groups}
 
     def group(self, text: str) -> QuickReplyGroup:
         name = _clean_name(text)
-        if name not in self.groups:
-            self.groups[name] = QuickReplyGroup(account=self.account, name=name)
-        return self.groups[name]
+        return self.groups.setdefault(alike(name), QuickReplyGroup(account=self.account, name=name))
 
     def put(self, instance: Any, values: Mapping[str, Any]) -> None:
         super().put(instance, values)
@@ -374,6 +374,7 @@ class ServiceNumberSheet(Sheet):
     model = ServiceNumber
     title = _("Service numbers")
     key = ("number",)
+    key_is_name = False
     key_column = "number"
     columns = (
         Column(

@@ -284,8 +284,10 @@ def _api_view(path: str, callback: Any, known: set[str]) -> Iterator[CheckMessag
         yield Error(f"/{path} does not ask for a permission.", hint="Keep RequiredPermission.", obj=view, id="callcenter.E031")
     actions = getattr(callback, "actions", None)
     methods = {name.upper() for name in actions or (name for name in view.http_method_names if hasattr(view, name))}
+    # What an action of a view says for itself goes before what the view says.
+    said = getattr(callback, "initkwargs", {}).get("required_permissions", view.required_permissions)
     for method in sorted(methods - {"OPTIONS", "HEAD"}):
-        needed = view.required_permissions.get(method)
+        needed = said.get(method)
         if needed not in known:
             yield Error(
                 f"/{path} says for {method} " + (f"{needed!r}, which no model defines." if needed else "no permission."),

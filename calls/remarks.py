@@ -169,7 +169,7 @@ def _was_sent(call: Call, by: Agent, token: str, text: str, after: Remark) -> bo
     rows = CallEvent.objects.for_account(call.account_id).filter(call_key=call.call_key, event_id=_event_id(by, token))
     sent = rows.values_list("data", flat=True).first() or {}
     said = str(sent.get("text", ""))
-    is_same_text = said == text or said == after.text or (bool(text) and said.endswith(f"\n{text}"))
+    is_same_text = said in (text, after.text) or (bool(text) and said.endswith(f"\n{text}"))
     return is_same_text and sent.get("disposition", "") in ("", after.disposition)
 
 

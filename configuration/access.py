@@ -417,6 +417,11 @@ def may_change_role(actor: Actor, role: Role) -> bool:
     return not role.is_built_in and role.pk != getattr(actor, "role_id", None) and may_give_role(actor, role)
 
 
+def frees_oneself(actor: Actor, role: Role, *, asks: bool) -> bool:
+    """Whether somebody would drop the second factor from their own role: whoever sits at their screen could, too."""
+    return role.requires_second_factor and not asks and role.pk == getattr(actor, "role_id", None)
+
+
 def may_give_scope(actor: Actor, scope: str) -> bool:
     """Keys see the whole account, so only who does may make one. A key gives only what it holds itself."""
     is_key = getattr(actor, "pk", None) is None

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
 from callcenter_site.rest import AccountSerializer, MomentField, StrictFields
-from configuration.access import RIGHTS, holds, may_change_role, may_give_scope, reaches
+from configuration.access import RIGHTS, frees_oneself, holds, may_change_role, may_give_scope, reaches
 from configuration.api_keys import check_end
 from configuration.models import (
     Account,
@@ -273,6 +273,8 @@ class RoleSerializer(AccountSerializer):
             changed = {name for name, value in given.items() if value != getattr(role, name)}
             if changed - {"requires_second_factor"}:
                 raise PermissionDenied("Of a built-in role, and of your own, you can change only the second factor.")
+            if frees_oneself(self.asker, role, asks=given.get("requires_second_factor", role.requires_second_factor)):
+                raise PermissionDenied("Somebody else has to turn off the second factor of your own role.")
         return super().validate(attrs)
 
     def validate_permissions(self, permissions: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 from unfold.decorators import action, display
 
 from callcenter_site.admin import AccountForm
-from configuration.access import RIGHTS, holds, may_change_role, may_give_role, reaches
+from configuration.access import RIGHTS, frees_oneself, holds, may_change_role, may_give_role, reaches
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
 from configuration.models import Role
@@ -72,6 +72,13 @@ class RoleForm(AccountForm):
         if not holds(self.asker, given):
             raise forms.ValidationError(_("You can give only what you may do yourself."))
         return given
+
+    def clean_requires_second_factor(self) -> bool:
+        asks = bool(self.cleaned_data["requires_second_factor"])
+        stored = Role(pk=self.instance.pk, requires_second_factor=bool(self.initial.get("requires_second_factor")))
+        if frees_oneself(self.asker, stored, asks=asks):
+            raise forms.ValidationError(_("This is your own role: somebody else has to turn its second factor off."))
+        return asks
 
     def clean_data_scope(self) -> str:
         scope = str(self.cleaned_data["data_scope"])

@@ -4,6 +4,8 @@ import datetime as dt
 import io
 import json
 import wave
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.exceptions import PermissionDenied
 
-from configuration.access import RIGHTS
+from configuration.access import RIGHTS, frees_oneself
+from configuration.admin.roles import RoleForm
 from configuration.api_keys import create_api_key
 from configuration.models import (
     ApiKey,
@@ -31,6 +35,7 @@ from configuration.models import (
     ScreenPop,
     ServiceNumber,
 )
+from configuration.serializers import RoleSerializer
 from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -514,6 +519,26 @@ class TestRolesAndRights:
             body = boss.patch(address, {"requires_second_factor": True}).json()
             assert body == read | {"requires_second_factor": True}
         assert boss.get(ROLES).status_code == 403  # their own role asks for it now: first they set it up
+
+    def test_the_second_factor_of_ones_own_role_is_turned_off_by_somebody_else(self, account):
+        boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+        own, other = boss.role, Role.objects.get(account=account, kind=Role.Kind.AGENT)
+        for role in (own, other):
+            role.requires_second_factor = True
+        assert frees_oneself(boss, own, asks=False)
+        assert not frees_oneself(boss, own, asks=True)
+        assert not frees_oneself(boss, other, asks=False)
+        for role, is_let in ((own, False), (other, True)):
+            serializer = RoleSerializer(
+                role, {"requires_second_factor": False}, partial=True, context={"request": SimpleNamespace(user=boss)}
+            )
+            with nullcontext() if is_let else pytest.raises(PermissionDenied, match="Somebody else"):
+                assert serializer.is_valid(raise_exception=True)
+            role.requires_second_factor = True
+            page: Any = type("Page", (RoleForm,), {"asker": boss})
+            form = page({"name": role.name, "data_scope": role.data_scope, "permissions": []}, instance=role)
+            form.is_valid()
+            assert ("requires_second_factor" in form.errors) is not is_let
 
     def test_a_role_somebody_has_stays(self, api, account):
         role = Role.objects.create(account=account, name="Used", permissions=[])

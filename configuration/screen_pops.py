@@ -52,10 +52,16 @@ def _is_host(authority: str) -> bool:
         ascii_host = host.encode("idna").decode("ascii").lower().removesuffix(".")
     except UnicodeError:
         return False
+    if not _is_written_plainly(host, ascii_host):
+        return False  # other marks than dots and letters of another width: who reads the address takes it for another host
     labels = ascii_host.split(".")
     if labels[-1].isdigit() or labels[-1].startswith("0x"):
         return _is_ip(ascii_host)  # a browser reads such a host as a number
     return len(ascii_host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_written_plainly(host: str, ascii_host: str) -> bool:
+    return host.isascii() or host.lower().removesuffix(".") == ascii_host.encode("ascii").decode("idna")
 
 
 def _is_ip(text: str) -> bool:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.audit import Look
 from callcenter_site.fields import Sha256Field
+from callcenter_site.names import is_visible
 from callcenter_site.ownership import is_held
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
 from configuration.encryption import EncryptedTextField, new_wrapped_key
@@ -143,7 +144,7 @@ def in_one_line(text: str) -> str:
 
 def _needed_name(text: str) -> str:
     name = in_one_line(text)
-    if text and not name:
+    if text and not is_visible(name):
         raise ValidationError({"name": _("This field is required.")})
     return name
 
@@ -232,7 +233,7 @@ class Role(Listed):
         return self.kind in self.BUILT_IN
 
     def clean(self) -> None:
-        self.name = in_one_line(self.name)
+        self.name = _needed_name(self.name)
 
 
 class ServiceNumber(Listed):
@@ -637,6 +638,9 @@ class ApiKey(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def clean(self) -> None:
+        self.name = _needed_name(self.name)
 
     def is_usable(self, *, at: Any) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)

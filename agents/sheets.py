@@ -32,18 +32,8 @@ from agents.invitations import invite, tell_of_change
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroup, SkillGroupMember, email_index, phone_index
 from agents.querysets import sees_account
 from configuration.access import may_give_role
-from configuration.importing import (
-    KEEP,
-    NEW,
-    Choice,
-    Column,
-    Sheet,
-    SheetRow,
-    YesNo,
-    folded,
-    in_every_language,
-    register,
-)
+from configuration.importing.columns import KEEP, Choice, Column, YesNo, folded, in_every_language
+from configuration.importing.sheet import NEW, Sheet, SheetRow, register
 from configuration.models import Role
 from configuration.sheets import REQUIRED, said_of, split_list
 

@@ -36,9 +36,12 @@ from django.utils import timezone
 
 from agents.models import Agent
 from callcenter_site.sheets import csv_chunks
-from configuration import importing
 from configuration.access import create_built_in_roles
-from configuration.importing import choose_to_write, errors_of, open_import, work_on
+from configuration.importing import run as running
+from configuration.importing import upload
+from configuration.importing.report import errors_of
+from configuration.importing.run import choose_to_write, work_on
+from configuration.importing.upload import open_import
 from configuration.models import Account, AuditEntry, BlockedNumber, ImportRun, Role
 from configuration.sheets import BlacklistSheet
 
@@ -52,7 +55,7 @@ def main() -> int:
     options = parser.parse_args()
     if connection.vendor == "sqlite":  # a file, as in production, not memory
         connection.settings_dict["TEST"]["NAME"] = str(settings.VAR_DIR / "benchmark.sqlite3")
-    importing.nudge = lambda run_id: None  # this process is the worker
+    upload.nudge = running.nudge = lambda run_id: None  # this process is the worker
     databases = setup_databases(verbosity=0, interactive=False)
     try:
         boss = set_up()

@@ -13,7 +13,7 @@ from callcenter_site.admin import PortalAdmin
 @register(Tags.admin)
 def check_sheets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """A list goes in and out only through the base that keeps accounts apart, and only from a page of the portal."""
-    from configuration.importing import SHEETS, Sheet  # the sheets know the models
+    from configuration.importing.sheet import SHEETS, Sheet  # the sheets know the models
 
     found: list[CheckMessage] = []
     offered = set()
@@ -25,7 +25,7 @@ def check_sheets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             found.append(
                 Error(
                     f"{type(page).__name__} brings rows in through {sheet!r}, which does not keep accounts apart.",
-                    hint="Derive it from configuration.importing.Sheet and register it.",
+                    hint="Derive it from configuration.importing.sheet.Sheet and register it.",
                     obj=type(page),
                     id="callcenter.E040",
                 )

@@ -674,7 +674,7 @@ class ImportRun(AccountOwned):
     options = models.JSONField(default=dict, editable=False)
     only_if_all_good = models.BooleanField(default=False, editable=False)
     problem = models.CharField(_("problem"), max_length=200, blank=True, editable=False)
-    """Why it stopped, a key of `importing.PROBLEMS`."""
+    """Why it stopped, a key of `importing.report.PROBLEMS`."""
     preview = EncryptedTextField(editable=False)
     n_rows = models.PositiveIntegerField(_("rows"), default=0, editable=False)
     n_done = models.PositiveIntegerField(_("rows gone through"), default=0, editable=False)

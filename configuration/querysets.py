@@ -13,7 +13,7 @@ class ImportRunQuerySet(AccountQuerySet):
 
     def visible_to(self, actor: Actor) -> Self:
         from configuration.access import reaches  # asks what roles say, and they are models
-        from configuration.importing import SHEETS  # the sheets know the models
+        from configuration.importing.sheet import SHEETS  # the sheets know the models
         from configuration.models import Role  # the models import their querysets
 
         rows = (

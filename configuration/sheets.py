@@ -13,20 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
-from configuration.importing import (
-    CHANGED,
-    NEW,
-    Choice,
-    Column,
-    Moment,
-    NumberColumn,
-    Sheet,
-    SheetRow,
-    Text,
-    WholeNumber,
-    YesNo,
-    register,
-)
+from configuration.importing.columns import Choice, Column, Moment, NumberColumn, Text, WholeNumber, YesNo
+from configuration.importing.sheet import CHANGED, NEW, Sheet, SheetRow, register
 from configuration.models import (
     AuditEntry,
     BlockedNumber,

@@ -5,25 +5,26 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from configuration import idempotency, importing
+from configuration import idempotency
+from configuration.importing import run
 
 log = logging.getLogger(__name__)
 
 
 @shared_task
 def work_on_import(run_id: int) -> None:
-    importing.work_on(run_id)
+    run.work_on(run_id)
 
 
 @shared_task
 def continue_imports() -> None:
-    if n_runs := importing.continue_imports():
+    if n_runs := run.continue_imports():
         log.info("took up %d imports", n_runs)
 
 
 @shared_task
 def forget_import_rows() -> None:
-    log.info("removed the rows of %d imports", importing.forget_rows(at=timezone.now()))
+    log.info("removed the rows of %d imports", run.forget_rows(at=timezone.now()))
 
 
 @shared_task

@@ -31,8 +31,10 @@ from unfold.decorators import display
 from callcenter_site import sheets as files
 from callcenter_site.admin import FactAdmin
 from callcenter_site.audit import log_export
-from configuration import importing
-from configuration.importing import SHEETS, Sheet, choose_to_write, discard, errors_of, open_import, preview_of
+from configuration.importing.report import PROBLEMS, errors_of, preview_of
+from configuration.importing.run import choose_to_write, columns_refused, discard
+from configuration.importing.sheet import SHEETS, Sheet
+from configuration.importing.upload import open_import
 from configuration.models import ImportRun
 
 KINDS = {"csv": files.CSV_TYPE, "xlsx": files.XLSX_TYPE}
@@ -247,11 +249,11 @@ class ImportRunAdmin(FactAdmin):
             "opts": self.opts,
             "run": run,
             "percent": 100 * run.n_done // run.n_rows if run.n_rows else 0,
-            "problem": importing.PROBLEMS.get(run.problem, ""),
+            "problem": PROBLEMS.get(run.problem, ""),
             "headings": [titles.get(name, name) for name in names],
             "preview": [{**row, "said": [(row["cells"].get(name, ""), row["was"].get(name)) for name in names]} for row in rows],
             "errors": [error for error, _n in zip(errors, range(ERRORS_SHOWN), strict=False)],
-            "refused": [column.title for column in importing.columns_refused(run, actor=reader)] if sheet else [],
+            "refused": [column.title for column in columns_refused(run, actor=reader)] if sheet else [],
             "n_good": run.n_new + run.n_changed,
             "back": reverse(f"admin:{model.app_label}_{model.model_name}_changelist") if model else "",
             "again": reverse(f"admin:{model.app_label}_{model.model_name}_import") if model else "",

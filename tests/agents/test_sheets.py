@@ -10,8 +10,11 @@ from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, Statu
 from agents.presence import force_offline
 from agents.sheets import AgentSheet
 from callcenter_site.sheets import write_xlsx
-from configuration import importing
-from configuration.importing import BAD, CHANGED, NEW, SAME, choose_to_write, open_import, preview_of, work_on
+from configuration.importing import report
+from configuration.importing.report import preview_of
+from configuration.importing.run import choose_to_write, work_on
+from configuration.importing.sheet import BAD, CHANGED, NEW, SAME, SheetRow
+from configuration.importing.upload import open_import
 from configuration.models import AuditEntry, ImportRun, Role
 from tests.configuration.test_importing import checked, counts, errors_of, upload, written
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
@@ -299,7 +302,7 @@ def test_who_is_deactivated_goes_offline(account, boss):
 def test_what_others_do_between_look_and_write_stands(account, boss):
     agent = AgentFactory(account=account, staff_id="1", name="A", email="a@example.com", status=Status.AVAILABLE)
     sheet = AgentSheet(actor=boss)
-    row = importing.SheetRow(2, {"staff_id": "1", "nickname": "Nick", "email": "new@example.com"})
+    row = SheetRow(2, {"staff_id": "1", "nickname": "Nick", "email": "new@example.com"})
     sheet.check([row], {})
     assert not row.errors
     force_offline(agents=[agent], by=boss, at=timezone.now())
@@ -320,7 +323,7 @@ def test_rows_are_locked_before_they_are_read_to_be_written(account, boss, monke
     monkeypatch.setattr(AgentSheet, "by_key", lambda self, rows, keys: asked.append("read") or real(self, rows, keys))
     sheet = AgentSheet(actor=boss)
     with transaction.atomic():
-        sheet.check([importing.SheetRow(2, {"staff_id": "1", "name": "B"})], {})
+        sheet.check([SheetRow(2, {"staff_id": "1", "name": "B"})], {})
     assert asked[:2] == ["lock", "read"]
 
 
@@ -346,7 +349,7 @@ def test_who_may_not_see_phones_sees_none_in_the_imports_of_others(account, boss
     assert run in ImportRun.objects.visible_to(clerk)
     names, rows = preview_of(run, reader=clerk)
     assert names == ["staff_id", "name", "email", "role"]
-    errors = list(importing.errors_of(run, reader=clerk))
+    errors = list(report.errors_of(run, reader=clerk))
     assert "1380013" not in f"{rows}{errors}"
     assert (4, "Mobile", "", "You may not see this column.") in errors
     names, rows = preview_of(run, reader=boss)

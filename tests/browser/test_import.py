@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from callcenter_site import sheets
-from configuration import importing
+from configuration.importing.run import work_on
 from configuration.models import BlockedNumber, ImportRun, Role
 from tests.factories import PASSWORD, AccountFactory, AgentFactory
 
@@ -49,7 +49,7 @@ def test_from_the_lists_button_to_the_list_again(page, live_server, tmp_path):
     bar = page.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", "0")
     run = ImportRun.objects.get()
-    importing.work_on(run.pk)  # no worker runs beside a test
+    work_on(run.pk)  # no worker runs beside a test
 
     expect(page.get_by_text("2 rows can be written")).to_be_visible()
     expect(page.locator("del")).to_have_text("old")
@@ -59,7 +59,7 @@ def test_from_the_lists_button_to_the_list_again(page, live_server, tmp_path):
     assert b"##" in download.value.path().read_bytes()
     page.get_by_role("button", name="Write all good rows").click()
     expect(page.get_by_role("heading", name="The rows are being written")).to_be_visible()
-    importing.work_on(run.pk)
+    work_on(run.pk)
 
     expect(page.get_by_text("The import is done.")).to_be_visible()
     page.get_by_role("link", name="To the list").click()

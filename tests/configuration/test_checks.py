@@ -3,9 +3,8 @@
 import pytest
 from django.contrib import admin
 
-from configuration import importing
 from configuration.checks import check_sheets
-from configuration.importing import SHEETS
+from configuration.importing.sheet import SHEETS, Sheet
 from configuration.models import Keyword
 from configuration.sheets import BlacklistSheet, KeywordSheet
 
@@ -25,7 +24,7 @@ def test_every_sheet_of_the_portal_is_fine():
         (object(), ["callcenter.E040", "callcenter.E042"]),
         (type("Foreign", (), {"name": "keywords", "model": Keyword}), ["callcenter.E040", "callcenter.E042"]),
         (
-            type("Unregistered", (importing.Sheet,), {"name": "keywords", "model": Keyword}),
+            type("Unregistered", (Sheet,), {"name": "keywords", "model": Keyword}),
             ["callcenter.E040", "callcenter.E042"],
         ),
         (BlacklistSheet, ["callcenter.E041", "callcenter.E042"]),

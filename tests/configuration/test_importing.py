@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from agents.models import Agent
 from callcenter_site import sheets as files
 from calls.demo.lists import create_lists
-from configuration import importing
-from configuration.importing import BAD, CHANGED, NEW, SAME, SHEETS, choose_to_write, discard, open_import, work_on
+from configuration.importing import report
+from configuration.importing import run as running
+from configuration.importing.report import preview_of
+from configuration.importing.run import MAX_LEASES, choose_to_write, continue_imports, discard, forget_rows, work_on
+from configuration.importing.sheet import BAD, CHANGED, NEW, SAME, SHEETS, Sheet, SheetRow, _loosely
+from configuration.importing.upload import open_import
 from configuration.models import (
     AuditEntry,
     BlockedNumber,
@@ -64,7 +68,7 @@ def written(sheet, actor, *rows, only_if_all_good=False, **more) -> ImportRun:
 
 def errors_of(run) -> list[tuple[int, str, str, str]]:
     """What whoever uploaded it reads."""
-    return list(importing.errors_of(run, reader=Agent.objects.get(pk=run.started_by)))
+    return list(report.errors_of(run, reader=Agent.objects.get(pk=run.started_by)))
 
 
 def counts(run) -> dict[str, int]:
@@ -90,7 +94,7 @@ def test_each_row_is_found_new_changed_the_same_or_bad(account, boss):
     assert counts(run) == {NEW: 1, CHANGED: 1, SAME: 1, BAD: 1}
     assert BlockedNumber.objects.count() == 2
     assert [(row, column) for row, column, _cell, _said in errors_of(run)] == [(5, "Direction"), (5, "Until"), (5, "Number")]
-    assert [(row["row"], row["kind"], row["was"]) for row in importing.preview_of(run, reader=boss)[1]] == [
+    assert [(row["row"], row["kind"], row["was"]) for row in preview_of(run, reader=boss)[1]] == [
         (3, CHANGED, {"reason": "old"}),
         (4, NEW, {}),
     ]
@@ -263,9 +267,9 @@ def test_numbers_are_masked_for_who_may_not_see_them_whoever_uploaded_them(accou
     role = Role.objects.create(account=account, name="Masked", permissions=sorted(everything), data_scope="account")
     reader = AgentFactory(account=account, role=role)
     assert run in ImportRun.objects.visible_to(reader)
-    said = str(list(importing.errors_of(run, reader=reader))) + str(importing.preview_of(run, reader=reader))
+    said = str(list(report.errors_of(run, reader=reader))) + str(preview_of(run, reader=reader))
     assert "1380013" not in said and "001" in said
-    assert "13800138001" in str(importing.preview_of(run, reader=boss))
+    assert "13800138001" in str(preview_of(run, reader=boss))
 
 
 def test_rows_stand_encrypted_until_they_are_written_and_the_report_stays(account, boss):
@@ -279,7 +283,7 @@ def test_rows_stand_encrypted_until_they_are_written_and_the_report_stays(accoun
     chunk = ImportChunk.objects.get()
     assert "secret reason" not in chunk.rows  # written: gone
     assert "bad reason" in chunk.rows  # to be mended: for a day
-    importing.forget_rows(at=timezone.now() + dt.timedelta(days=1, seconds=1))
+    forget_rows(at=timezone.now() + dt.timedelta(days=1, seconds=1))
     chunk.refresh_from_db()
     assert chunk.rows == ""
     assert [(row, cell) for row, _column, cell, _said in errors_of(run)] == [(3, "")]
@@ -326,7 +330,7 @@ def test_a_check_whose_worker_dies_is_begun_again(monkeypatch, boss, sheet, n):
             work_on(run.pk)
     assert not work_on(run.pk)  # it may only be slow
     later(run)
-    assert importing.continue_imports() == 1
+    assert continue_imports() == 1
     run.refresh_from_db()
     assert run.state == State.CHECKED
     assert counts(run) == {NEW: 4, CHANGED: 0, SAME: 0, BAD: 1}
@@ -346,7 +350,7 @@ def test_what_a_dying_worker_wrote_stands_once_and_the_rest_follows(monkeypatch,
     assert sheet.model.objects.count() == 2 * (n - 1)
     assert ImportChunk.objects.exclude(written_at=None).count() == n - 1
     later(run)
-    assert importing.continue_imports() == 1
+    assert continue_imports() == 1
     run.refresh_from_db()
     assert run.state == State.DONE
     assert counts(run) == {NEW: 6, CHANGED: 0, SAME: 0, BAD: 0}
@@ -389,7 +393,7 @@ def test_a_lease_never_comes_twice(monkeypatch, boss, account):
         leases.append(run.lease)
     assert run.state == State.CHECKED and leases == sorted(set(leases))
     assert choose_to_write(run, actor=boss, only_if_all_good=False)
-    for _attempt in range(importing.MAX_LEASES):  # each decision has all its attempts
+    for _attempt in range(MAX_LEASES):  # each decision has all its attempts
         ImportRun.objects.filter(pk=run.pk).update(lease=F("lease") + 1)
     ImportRun.objects.filter(pk=run.pk).update(lease=F("lease") - 1)
     work_on(run.pk)
@@ -427,7 +431,7 @@ def test_a_run_that_fails_again_and_again_is_given_up(monkeypatch, boss):
         raise RuntimeError("13800138000")
 
     monkeypatch.setattr(KeywordSheet, "check", fails)
-    for _attempt in range(importing.MAX_LEASES + 1):
+    for _attempt in range(MAX_LEASES + 1):
         work_on(run.pk)
         later(run)
     run.refresh_from_db()
@@ -523,14 +527,14 @@ def test_only_if_every_row_is_good_writes_nothing_when_two_clash_while_writing(m
     small_batches(monkeypatch, KeywordSheet)
     run = checked(KeywordSheet, boss, ["phrase"], *[[f"word {n}"] for n in range(5)])
     choose_to_write(run, actor=boss, only_if_all_good=True)
-    real = importing._check_again
+    real = running._check_again
 
     def then_somebody_writes(work):
         real(work)
         monkeypatch.setattr(KeywordSheet, "rows", lambda self: Keyword.objects.none())
         Keyword.objects.create(account=account, phrase=f"word {clash}")
 
-    monkeypatch.setattr(importing, "_check_again", then_somebody_writes)
+    monkeypatch.setattr(running, "_check_again", then_somebody_writes)
     work_on(run.pk)
     run.refresh_from_db()
     assert (run.state, run.problem) == (State.CHECKED, "not_all_good")
@@ -544,7 +548,7 @@ def test_only_if_every_row_is_good_writes_nothing_when_two_clash_while_writing(m
 
 
 def test_letters_of_another_script_are_not_alike():
-    assert importing._loosely(("退款",)) != importing._loosely(("退貨",))
+    assert _loosely(("退款",)) != _loosely(("退貨",))
 
 
 def test_only_if_every_row_is_still_good_writes_nothing_when_one_is_not(monkeypatch, account, boss):
@@ -587,9 +591,9 @@ def test_what_is_discarded_is_never_written(boss):
 def test_nobody_decides_for_a_day_and_the_rows_are_gone(boss):
     run = checked(KeywordSheet, boss, ["phrase"], ["a"])
     day = run.heartbeat_at + dt.timedelta(days=1)
-    assert importing.forget_rows(at=day) == 0
-    assert importing.forget_rows(at=day + dt.timedelta(seconds=1)) == 1
-    assert importing.forget_rows(at=day + dt.timedelta(seconds=1)) == 0
+    assert forget_rows(at=day) == 0
+    assert forget_rows(at=day + dt.timedelta(seconds=1)) == 1
+    assert forget_rows(at=day + dt.timedelta(seconds=1)) == 0
     run.refresh_from_db()
     assert (run.state, run.problem, run.preview) == (State.FAILED, "late", "")
     assert not choose_to_write(run, actor=boss, only_if_all_good=False)
@@ -604,7 +608,7 @@ def test_an_import_decided_in_the_last_hour_is_written_to_its_end(monkeypatch, b
     real, calls = KeywordSheet.write, []
 
     def a_slow_one(self, batch):
-        calls.append(importing.forget_rows(at=timezone.now() + dt.timedelta(hours=1)))
+        calls.append(forget_rows(at=timezone.now() + dt.timedelta(hours=1)))
         return real(self, batch)
 
     monkeypatch.setattr(KeywordSheet, "write", a_slow_one)
@@ -613,8 +617,8 @@ def test_an_import_decided_in_the_last_hour_is_written_to_its_end(monkeypatch, b
     assert (run.state, counts(run)[NEW], set(calls)) == (State.DONE, 6, {0})
     assert errors_of(run)[0][2] == "‰‰"  # to be mended: for a day from now
     done = run.finished_at
-    assert importing.forget_rows(at=done + dt.timedelta(hours=23)) == 0
-    assert importing.forget_rows(at=done + dt.timedelta(hours=25)) == 1
+    assert forget_rows(at=done + dt.timedelta(hours=23)) == 0
+    assert forget_rows(at=done + dt.timedelta(hours=25)) == 1
     assert not ImportChunk.objects.exclude(rows=b"").exists()
 
 
@@ -628,8 +632,8 @@ def test_an_import_that_came_back_to_whoever_decides_waits_another_day(monkeypat
         work_on(run.pk)
     run.refresh_from_db()
     assert (run.state, run.problem) == (State.CHECKED, "not_all_good")
-    assert importing.forget_rows(at=timezone.now() + dt.timedelta(hours=20)) == 0
-    assert importing.forget_rows(at=timezone.now() + dt.timedelta(hours=25)) == 1
+    assert forget_rows(at=timezone.now() + dt.timedelta(hours=20)) == 0
+    assert forget_rows(at=timezone.now() + dt.timedelta(hours=25)) == 1
 
 
 # --- The same rules everywhere ---------------------------------------------------------------------------------------
@@ -656,7 +660,7 @@ def test_the_quick_way_to_check_the_blacklist_finds_what_the_models_rules_find(a
     """One row by one, each with a row object of its own, `clean_fields` and `clean`, and the same file the quick way."""
 
     class Slow(BlacklistSheet):
-        check = importing.Sheet.check
+        check = Sheet.check
 
         def shown(self, instance, names):
             return {name: self.by_name[name].show(instance, self) for name in names if name != "number"}
@@ -668,9 +672,7 @@ def test_the_quick_way_to_check_the_blacklist_finds_what_the_models_rules_find(a
     for kind in (BlacklistSheet, Slow):
         sheet = kind(actor=boss)
         batch = [
-            importing.SheetRow(
-                number, dict(zip(("number", "direction", "reason", "blocked_until"), map(str.strip, cells), strict=True))
-            )
+            SheetRow(number, dict(zip(("number", "direction", "reason", "blocked_until"), map(str.strip, cells), strict=True)))
             for number, cells in enumerate(rows, start=2)
         ]
         sheet.check(batch, {})

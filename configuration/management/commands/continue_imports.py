@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from configuration.importing import continue_imports
+from configuration.importing.run import continue_imports
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from configuration.importing import forget_rows, rows_to_forget
+from configuration.importing.run import forget_rows, rows_to_forget
 
 
 class Command(BaseCommand):

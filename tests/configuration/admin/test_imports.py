@@ -9,7 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from callcenter_site import sheets as files
-from configuration.importing import SHEETS, errors_of, work_on
+from configuration.importing.report import errors_of
+from configuration.importing.run import work_on
+from configuration.importing.sheet import SHEETS
 from configuration.models import AuditEntry, BlockedNumber, ImportRun, Keyword, Role
 from tests.factories import AccountFactory, AgentFactory
 from tests.isolation.test_admin import as_person

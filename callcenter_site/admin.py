@@ -13,6 +13,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
@@ -106,6 +107,15 @@ class _Logged:
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         return [_log(request, obj, DELETION, "") for obj in queryset]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Names only people whom the reader may see."""
+        response = super().history_view(request, object_id, extra_context)  # type: ignore[misc]
+        page: Any = (getattr(response, "context_data", None) or {}).get("action_list")
+        if page is not None:
+            page.object_list = list(page.object_list)
+            _name_only_visible(page.object_list, reader=request.user)
+        return response
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Says nothing of what was asked for: whether it is another account's or nobody's makes no difference."""
@@ -331,6 +341,19 @@ class ScopedDropdownFilter(RelatedDropdownFilter):
 def _columns_of(row: Any) -> dict[str, Any]:
     unread = row.get_deferred_fields()
     return {field.name: getattr(row, field.attname) for field in row._meta.concrete_fields if field.attname not in unread}
+
+
+def _name_only_visible(entries: "list[LogEntry]", *, reader: Any) -> None:
+    person: Any = get_user_model()
+    ids = {entry.user_id for entry in entries}
+    seen = {reader.pk}
+    if reader.has_perm("agents.view_agent"):
+        seen |= set(person.objects.visible_to(reader).filter(pk__in=ids).order_by().values_list("pk", flat=True))
+    elif reader.account_id is None:  # operators see one another
+        seen |= {entry.user_id for entry in entries if entry.user.account_id is None}
+    for entry in entries:
+        if entry.user_id not in seen:
+            entry.user = person(pk=entry.user_id, email=str(_("somebody else")))
 
 
 def _log(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:

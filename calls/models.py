@@ -16,7 +16,7 @@ from django.utils.translation import pgettext_lazy
 from agents.models import Agent, SkillGroup
 from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
-from calls.querysets import CallEventQuerySet, CallQuerySet, OfVisibleCalls, VoicemailQuerySet
+from calls.querysets import CallEventQuerySet, CallQuerySet, IncomingSoundQuerySet, OfVisibleCalls, VoicemailQuerySet
 from configuration.encryption import EncryptedTextField
 from configuration.scoping import AccountOwned
 
@@ -507,6 +507,8 @@ class IncomingSound(AccountOwned):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     retry_at = models.DateTimeField(_("due"), default=timezone.now)
     error = models.CharField(_("reason"), max_length=200, blank=True)
+
+    objects = IncomingSoundQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("incoming sound file")

@@ -98,6 +98,13 @@ class VoicemailQuerySet(OfVisibleCalls):
         return self.filter(heard_at=None)
 
 
+class IncomingSoundQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Only whoever sees the whole account: a file that is in no record yet is nobody's and no group's."""
+        rows = super().visible_to(actor)
+        return rows if sees_account(actor) else rows.none()
+
+
 class CallEventQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         """Only whoever sees the whole account: an event comes before its call, so it is nobody's and no group's."""

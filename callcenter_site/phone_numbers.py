@@ -83,6 +83,11 @@ def _plan(code: str) -> Any:
     return phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0]) if regions else None
 
 
+HIDDEN = "•"
+SHARED_BEGINNING = 8
+"""Characters, plus and country code among them: +8613800."""
+
+
 def mask(number: str) -> str:
     """The number with its middle hidden, for those who may not see it whole: +8613•••••000.
 
@@ -91,7 +96,14 @@ def mask(number: str) -> str:
     if len(number) <= 6:
         return number
     shown = min(5 if number.startswith("+") else 3, len(number) - 7)
-    return number[:shown] + "•" * (len(number) - shown - 3) + number[-3:]
+    return number[:shown] + HIDDEN * (len(number) - shown - 3) + number[-3:]
+
+
+def mask_written(written: str) -> str:
+    """The same of what may be a prefix with its star. A beginning that very many numbers share is no secret."""
+    number = written.removesuffix("*")
+    star = written[len(number) :]
+    return written if star and len(number) <= SHARED_BEGINNING else mask(number) + star
 
 
 def mask_text(text: str) -> str:

@@ -104,7 +104,7 @@ _AGENTS_READ = {
 }
 _CONFIGURATION_READ = {
     f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
-}
+} | {SEE_FULL_NUMBER}
 CHECK_NUMBER = "configuration.check_number"
 SCREEN_CALL = "calls.screen_call"
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
@@ -306,7 +306,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _all_of_each("configuration", ("quickreply", "quickreplygroup")),
                 about=_("Write, sort and take out of use the sentences of all agents."),
             ),
-            _right(_("See the blacklist"), "configuration.view_blockednumber", about=_("Which numbers are blocked and why.")),
+            _right(
+                _("See the blacklist"),
+                "configuration.view_blockednumber",
+                about=_("Which numbers are blocked and why. They are masked unless whole phone numbers are ticked too."),
+            ),
             _right(
                 _("Manage the blacklist"),
                 _all_of("configuration", "blockednumber"),

@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from callcenter_site import stored_audio
+from callcenter_site.audit import Look, LooksAreLogged
 from callcenter_site.filters import IdFilter, MomentFilter, SearchFilter, TruthFilter
 from callcenter_site.openapi import resource
 from callcenter_site.paging import NewestFirstByTime
@@ -38,7 +39,7 @@ from callcenter_site.rest import (
 )
 from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_role, may_give_scope
 from configuration.api_keys import create_api_key, revoke_api_keys
-from configuration.blacklist import find_block
+from configuration.blacklist import find_block, sees_numbers
 from configuration.keywords import keyword_hits
 from configuration.models import (
     Account,
@@ -297,18 +298,22 @@ class BlockedNumberFilterSet(django_filters.FilterSet):
     note="A number or, with a `*` at its end, all numbers that begin so. A prefix that takes in a whole country needs "
     "`confirm_broad`.",
 )
-class BlockedNumberViewSet(Deletes, PortalViewSet):
+class BlockedNumberViewSet(LooksAreLogged, Deletes, PortalViewSet):
     find = finds(
         BlockedNumberSerializer,
         many="blocked numbers",
         permission="configuration.view_blockednumber",
         example={"number": "138 0013 8000"},
     )
+    look = Look.NUMBERS
     queryset = BlockedNumber.objects.all()
     serializer_class = BlockedNumberSerializer
     pagination_class = BlockedNumbersNewestFirst
     filterset_class = BlockedNumberFilterSet
     required_permissions = permissions_on("configuration", "blockednumber")
+
+    def shows(self, request: Any) -> bool:
+        return sees_numbers(request.user)
 
     @extend_schema(
         summary="Block many numbers",

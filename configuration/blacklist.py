@@ -6,10 +6,11 @@ import phonenumbers
 from django.db.models import Q
 
 from callcenter_site.phone_numbers import canonical, is_broad
+from configuration.access import SEE_FULL_NUMBER
 from configuration.models import Account, BlockedNumber
-from configuration.scoping import AccountQuerySet
+from configuration.scoping import AccountQuerySet, Actor
 
-__all__ = ["beginnings_of", "closeness", "covering", "find_block", "is_broad", "rows_covering"]
+__all__ = ["beginnings_of", "closeness", "covering", "find_block", "is_broad", "rows_covering", "sees_numbers", "shown"]
 
 
 def find_block(*, account: Account, number: str, direction: str, at: dt.datetime) -> BlockedNumber | None:
@@ -34,6 +35,15 @@ def covering(*, number: str, region: str) -> Q:
     beginnings = beginnings_of(found, region)
     either = Q(number=found, is_prefix=False) | Q(number__in=beginnings, is_prefix=True)
     return Q(number__in=sorted({found, *beginnings})) & either
+
+
+def sees_numbers(actor: Actor) -> bool:
+    return actor.has_perm(SEE_FULL_NUMBER)
+
+
+def shown(row: BlockedNumber, *, to: Actor) -> str:
+    """The number or prefix of a row, as far as somebody may see it."""
+    return row.written if sees_numbers(to) else row.masked
 
 
 def closeness(row: BlockedNumber) -> tuple[bool, int]:

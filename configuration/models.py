@@ -19,7 +19,16 @@ from callcenter_site.audit import Look
 from callcenter_site.fields import Sha256Field
 from callcenter_site.names import is_visible
 from callcenter_site.ownership import is_held
-from callcenter_site.phone_numbers import canonical, canonical_prefix, is_broad, is_number, provider_of, validate_region
+from callcenter_site.phone_numbers import (
+    HIDDEN,
+    canonical,
+    canonical_prefix,
+    is_broad,
+    is_number,
+    mask_written,
+    provider_of,
+    validate_region,
+)
 from configuration.encryption import EncryptedTextField, new_wrapped_key
 from configuration.placeholders import check_placeholders
 from configuration.querysets import ImportRunQuerySet
@@ -382,7 +391,7 @@ class BlockedNumber(Listed):
     """Set by who was asked, and means it: a prefix may take in a whole country, or everybody."""
 
     def __str__(self) -> str:
-        return self.written
+        return self.masked
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """The prefix of every number is the empty one."""
@@ -400,6 +409,8 @@ class BlockedNumber(Listed):
             self.is_prefix = False
         if not written and not self.is_prefix:
             pass  # said to be required already
+        elif HIDDEN in written:
+            errors["number"] = _("A part of this number is hidden. Write it in full.")
         elif not self.is_prefix:
             self.number = canonical(written, self.account.region)
             if not re.fullmatch(r"\+?[0-9]{2,31}", self.number):
@@ -430,6 +441,11 @@ class BlockedNumber(Listed):
     def written(self) -> str:
         """As people write it: a prefix with its star."""
         return f"{self.number}*" if self.is_prefix else self.number
+
+    @property
+    def masked(self) -> str:
+        """The same for those who may not see numbers in full."""
+        return mask_written(self.written)
 
 
 class Keyword(Listed):

@@ -11,6 +11,7 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 from callcenter_site.rest import AccountSerializer, MomentField, StrictFields
 from configuration.access import RIGHTS, frees_oneself, holds, may_change_role, may_give_scope, reaches
 from configuration.api_keys import check_end
+from configuration.blacklist import shown
 from configuration.models import (
     Account,
     ApiKey,
@@ -118,12 +119,15 @@ class BlockedNumberSerializer(AccountSerializer):
         ]
         read_only_fields: ClassVar[list[str]] = ["is_prefix", "created_at"]
         extra_kwargs: ClassVar[dict[str, Any]] = {
-            "number": {"help_text": "In any written form; a prefix ends with `*`. Answered as E.164."},
+            "number": {
+                "help_text": "In any written form; a prefix ends with `*`. Answered as E.164, its middle hidden from who may "
+                "not see whole numbers."
+            },
             "blocked_until": {"help_text": "Null: for good."},
         }
 
     def to_representation(self, instance: BlockedNumber) -> dict[str, Any]:
-        return super().to_representation(instance) | {"number": instance.written}
+        return super().to_representation(instance) | {"number": shown(instance, to=self.asker)}
 
 
 class BlockedNumbersSerializer(StrictFields):

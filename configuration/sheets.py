@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
+from callcenter_site.phone_numbers import mask_written
 from configuration.importing.columns import Choice, Column, Moment, NumberColumn, Text, WholeNumber, YesNo
 from configuration.importing.sheet import CHANGED, NEW, Sheet, SheetRow, register
 from configuration.models import (
@@ -59,7 +60,7 @@ class _Written(NumberColumn):
         return str(row.written)
 
     def masked(self, shown: str) -> str:
-        return shown if shown.endswith("*") else super().masked(shown)
+        return mask_written(shown)
 
 
 @register

@@ -40,7 +40,7 @@ _ABOUT: dict[str, Any] = {
     ApiKey.Scope.FIGURES_READ: _("Counts and averages; they name no caller."),
     ApiKey.Scope.AGENTS_READ: _("Names, groups, phone numbers, status and device checks."),
     ApiKey.Scope.AGENTS_WRITE: _("Add and deactivate agents, move them between groups, set their status."),
-    ApiKey.Scope.CONFIGURATION_READ: _("All lists on these pages, without keys themselves."),
+    ApiKey.Scope.CONFIGURATION_READ: _("All lists on these pages, blocked numbers whole, without keys themselves."),
     ApiKey.Scope.CONFIGURATION_WRITE: _("Change all lists on these pages. Roles only as far as the key itself may."),
 }
 DAYS_OFFERED = (30, 90, 365)

@@ -18,10 +18,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from callcenter_site.admin import AccountForm, GrowingAdmin
+from callcenter_site.audit import Look
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_number
 from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, fragment, posted
-from configuration.blacklist import closeness, covering, find_block, rows_covering
+from configuration.blacklist import closeness, covering, find_block, rows_covering, sees_numbers, shown
 from configuration.models import Account, BlockedNumber
 from configuration.sheets import BlacklistSheet
 
@@ -53,7 +54,7 @@ class BlockedNumberForm(AccountForm):
     def _post_clean(self) -> None:
         self.instance.confirm_broad = bool(self.cleaned_data.get("confirm"))
         super()._post_clean()
-        if self.has_error("number", "broad") or self.instance.confirm_broad:
+        if "confirm" in self.fields and (self.has_error("number", "broad") or self.instance.confirm_broad):
             self.fields["confirm"].widget = UnfoldBooleanSwitchWidget()
 
 
@@ -104,14 +105,35 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
     show_facets = admin.ShowFacets.NEVER
     get_changelist = GrowingAdmin.get_changelist
     get_paginator: Any = GrowingAdmin.get_paginator
-    fieldsets = [(None, {"fields": ["number", "confirm", "direction", "reason", "blocked_until"]})]
+
+    def list_shows(self, request: HttpRequest) -> Look | None:
+        return Look.NUMBERS if sees_numbers(request.user) else None  # type: ignore[arg-type]
+
+    def row_shows(self, request: HttpRequest) -> Look | None:
+        return self.list_shows(request)
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        columns = list(super().get_list_display(request))
+        return columns if sees_numbers(request.user) else ["show_masked", *columns[1:]]  # type: ignore[arg-type]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may not see a number may give it another end or direction, or take it off the list."""
+        is_whole = obj is None or sees_numbers(request.user)  # type: ignore[arg-type]
+        number = ["number", "confirm"] if is_whole else ["show_masked"]
+        return [(None, {"fields": [*number, "direction", "reason", "blocked_until"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["show_masked"]
+
+    def said_before_it_goes(self, request: HttpRequest, obj: Any) -> str:
+        return shown(obj, to=request.user)  # type: ignore[arg-type]
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()[:200]
         account: Account | None = getattr(request.user, "account", None)
         if not term or account is None:
             return queryset, False
-        return queryset.filter(_looked_for(account, term)), False
+        return queryset.filter(_looked_for(account, term, in_part=sees_numbers(request.user))), False  # type: ignore[arg-type]
 
     def get_urls(self) -> list[URLPattern]:
         return [self.extra_path("check/", "check", self.check_number), *super().get_urls()]
@@ -134,7 +156,12 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
         data, now = posted(request), timezone.now()
         written, direction = data.get("number", "").strip()[:64], data.get("direction", "")
         number = canonical(written, account.region)
-        context: dict[str, Any] = {"written": written, "number": number, "is_number": is_number(number)}
+        context: dict[str, Any] = {
+            "written": written,
+            "number": number,
+            "is_number": is_number(number),
+            "is_whole": sees_numbers(request.user),  # type: ignore[arg-type]
+        }
         if context["is_number"]:
             block = find_block(account=account, number=written, direction=direction, at=now)
             rows = sorted(rows_covering(account=account, number=written), key=closeness, reverse=True)
@@ -147,6 +174,10 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
     @display(description=_("number"))
     def show_number(self, obj: BlockedNumber) -> str:
         return obj.written
+
+    @display(description=_("number"))
+    def show_masked(self, obj: BlockedNumber) -> str:
+        return obj.masked
 
     @display(description=_("until"))
     def show_until(self, obj: BlockedNumber) -> str:
@@ -165,13 +196,16 @@ def _written(moment: dt.datetime) -> str:
     return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M")
 
 
-def _looked_for(account: Account, term: str) -> Q:
-    """What stands for this number, takes it in, or begins with it; for anything else, the reason."""
+def _looked_for(account: Account, term: str, *, in_part: bool) -> Q:
+    """What stands for this number, takes it in, or, for who may look for a part of one, begins with it; for anything else,
+    the reason."""
     begins = canonical_prefix(re.sub(r"[*＊…]+$", "", term), account.region)
     if not re.fullmatch(r"\+?[0-9]{1,32}", begins):
         return Q(reason__icontains=term)
     found = covering(number=term, region=account.region)
+    short = re.sub(r"\D", "", term)
+    if not in_part:
+        return found | Q(number=short, is_prefix=False)
     # Between the two rather than "like": only so do both databases go along the index.
     below = Q(number__gte=begins, number__lte=begins.ljust(MOST_DIGITS, "9"))
-    short = re.sub(r"\D", "", term)
     return found | below | (Q(number=short) if short else Q())

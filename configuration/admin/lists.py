@@ -78,9 +78,13 @@ class ListAdmin(PortalAdmin):
                     held.append(text % {"row": obj, "what": what, "count": n_pointing})
                 else:
                     notes.append(_("%(what)s that will have none: %(count)d") % {"what": what, "count": n_pointing})
-            going.append(str(obj) if not notes else f"{obj} ({'; '.join(map(str, notes))})")
+            said = self.said_before_it_goes(request, obj)
+            going.append(said if not notes else f"{said} ({'; '.join(map(str, notes))})")
         needed = set() if all(self.has_delete_permission(request, obj) for obj in objs) else {self.opts.verbose_name}
         return going, {self.opts.verbose_name_plural: n}, needed, held
+
+    def said_before_it_goes(self, request: HttpRequest, obj: Any) -> str:
+        return str(obj)
 
     def get_urls(self) -> list[URLPattern]:
         urls: list[URLPattern] = super().get_urls()

@@ -19,11 +19,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.exceptions import PermissionDenied
 
+from callcenter_site.audit import Look
 from configuration.access import RIGHTS, frees_oneself
 from configuration.admin.roles import RoleForm
 from configuration.api_keys import create_api_key
 from configuration.models import (
     ApiKey,
+    AuditEntry,
     BlockedNumber,
     BreakReason,
     Disposition,
@@ -316,6 +318,29 @@ class TestBlacklist:
             ("rejected", ["number"]),
         ]
         assert BlockedNumber.objects.count() == 3
+
+    def test_who_may_not_see_whole_numbers_reads_and_writes_none(self, account):
+        row = BlockedNumber.objects.create(account=account, number="+8613800138000")
+        permissions = [f"configuration.{action}_blockednumber" for action in ("view", "change")]
+        role = Role.objects.create(account=account, name="Masked", permissions=permissions, data_scope=Role.DataScope.ACCOUNT)
+        client = Client()
+        client.force_login(AgentFactory(account=account, role=role), backend="agents.sign_in.RoleBackend")
+        masked, address = Api(client), f"{BLACKLIST}{row.pk}/"
+        read = masked.get(address).json()
+        assert read["number"] == masked.get(BLACKLIST).json()["results"][0]["number"] == "+8613••••••000"
+        assert faults(masked.put(address, {"number": read["number"]})) == ["number"]
+        assert masked.patch(address, {"reason": "Abuse"}).json()["number"] == "+8613••••••000"
+        row.refresh_from_db()
+        assert row.number == "+8613800138000"
+        assert not AuditEntry.objects.filter(look=Look.NUMBERS).exists()
+
+    def test_each_look_at_whole_numbers_is_in_the_audit_log(self, account):
+        row = BlockedNumber.objects.create(account=account, number="+8613800138000")
+        boss = signed_in(account, Role.Kind.ADMINISTRATOR)
+        assert boss.get(BLACKLIST).json()["results"][0]["number"] == "+8613800138000"
+        assert boss.get(f"{BLACKLIST}{row.pk}/").json()["number"] == "+8613800138000"
+        assert list(AuditEntry.objects.filter(look=Look.NUMBERS).values_list("object_id", flat=True)) == [row.pk, row.pk]
+        assert key_of(account, "configuration:read").get(BLACKLIST).json()["results"][0]["number"] == "+8613800138000"
 
     @pytest.mark.parametrize("items", [[], None, "x", [1], [{}] * 1001])
     def test_a_list_that_is_none_is_refused_whole(self, api, items):

@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from configuration.models import BlockedNumber
-from tests.configuration.admin.conftest import errors_on, page
-from tests.factories import AccountFactory
+from callcenter_site.audit import Look
+from configuration.models import AuditEntry, BlockedNumber, Role
+from tests.configuration.admin.conftest import client_of, errors_on, page
+from tests.factories import AccountFactory, AgentFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +130,74 @@ def test_a_long_list_is_not_counted_whole(client, account, django_assert_max_num
     with django_assert_max_num_queries(8):
         text = client.get(page(BlockedNumber, "changelist")).content.decode()
     assert "1,000+" in text
+
+
+class TestWhoMayNotSeeWholeNumbers:
+    @pytest.fixture
+    def client(self, account):
+        permissions = [
+            "agents.enter_admin",
+            *(f"configuration.{one}_blockednumber" for one in ("view", "add", "change", "delete")),
+        ]
+        role = Role.objects.create(account=account, name="Masked", permissions=permissions, data_scope=Role.DataScope.ACCOUNT)
+        return client_of(AgentFactory(account=account, role=role))
+
+    @pytest.fixture
+    def row(self, rows, account) -> BlockedNumber:
+        return BlockedNumber.objects.get(account=account, number="+8613800138001")
+
+    def test_no_page_shows_one(self, client, row):
+        for address in (
+            page(BlockedNumber, "changelist"),
+            page(BlockedNumber, "change", row.pk),
+            page(BlockedNumber, "delete", row.pk),
+            page(BlockedNumber, "history", row.pk),
+        ):
+            text = client.get(address).content.decode()
+            assert "13800138001" not in text, address
+            assert "+8613••••••001" in text, address
+        going = {"action": "delete_selected", "_selected_action": [row.pk]}
+        assert "13800138001" not in client.post(page(BlockedNumber, "changelist"), going).content.decode()
+        said = client.post(page(BlockedNumber, "add"), form("13800138099"), follow=True).content.decode()
+        assert "+8613••••••099" in said and "13800138099" not in said
+
+    @pytest.mark.parametrize(
+        ("term", "found"),
+        [
+            ("138 0013 8000", {"+8613800138000", "+86138*"}),
+            ("138001380", {"+86138*"}),
+            ("138001380*", {"+86138*"}),
+            ("10086", {"10086"}),
+            ("threat", {"+8613800138000"}),
+        ],
+    )
+    def test_a_search_finds_whole_numbers_only(self, client, rows, term, found):
+        assert shown(client.get(page(BlockedNumber, "changelist"), {"q": term})) <= found
+
+    def test_a_row_is_given_another_end_without_its_number(self, client, row):
+        address = page(BlockedNumber, "change", row.pk)
+        assert client.post(address, form("+8613900000000", reason="Abuse")).status_code == 302
+        row.refresh_from_db()
+        assert (row.number, row.reason) == ("+8613800138001", "Abuse")
+
+    def test_the_box_shows_no_more(self, client, rows):
+        assert "13800138001" not in check(client, "0086 138 0013 8000").content.decode()
+
+    def test_they_leave_no_entry_of_having_seen_one(self, client, row):
+        client.get(page(BlockedNumber, "changelist"))
+        client.get(page(BlockedNumber, "change", row.pk))
+        assert not AuditEntry.objects.exclude(look="").exists()
+
+
+def test_who_sees_whole_numbers_leaves_an_entry(client, account, rows):
+    row = BlockedNumber.objects.get(account=account, number="10086")
+    client.get(page(BlockedNumber, "changelist"))
+    client.get(page(BlockedNumber, "change", row.pk))
+    many, one = AuditEntry.objects.filter(look=Look.NUMBERS).order_by("pk")
+    assert set(many.additional_data["ids"]) == set(BlockedNumber.objects.for_account(account).values_list("pk", flat=True))
+    assert one.object_id == row.pk
+
+
+def test_a_number_that_is_partly_hidden_is_not_taken_for_another(client):
+    assert "hidden" in errors_on(client.post(page(BlockedNumber, "add"), form("+8613••••••000")))["number"][0]
+    assert not BlockedNumber.objects.exists()

@@ -106,7 +106,7 @@ class _Logged:
         return _log(request, obj, CHANGE, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        return [_log(request, obj, DELETION, "") for obj in queryset]
+        return LogEntry.objects.bulk_create([_entry(request, obj, DELETION, "") for obj in queryset])
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """Names only people whom the reader may see."""
@@ -357,7 +357,13 @@ def _name_only_visible(entries: "list[LogEntry]", *, reader: Any) -> None:
 
 
 def _log(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:
-    return LogEntry.objects.create(
+    entry = _entry(request, obj, action, message)
+    entry.save()
+    return entry
+
+
+def _entry(request: HttpRequest, obj: Any, action: int, message: Any) -> LogEntry:
+    return LogEntry(
         user_id=int(str(request.user.pk)),
         content_type_id=get_content_type_for_model(obj).pk,
         object_id=str(obj.pk),

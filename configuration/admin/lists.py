@@ -4,9 +4,11 @@ import json
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -19,6 +21,9 @@ from callcenter_site.admin import PortalAdmin
 from configuration.sorting import next_order, put_in_order
 
 MOST_IDS = 2_000
+NAMED_BEFORE_DELETION = 50
+DELETED_AT_ONCE = 1_000
+DELETE_SELECTED: Any = delete_selected.short_description  # type: ignore[attr-defined]
 
 
 class ListAdmin(PortalAdmin):
@@ -41,7 +46,8 @@ class ListAdmin(PortalAdmin):
                 actions.pop(name, None)
         return actions
 
-    actions = ["use", "stop_using"]
+    actions = ["use", "stop_using", "delete_selected"]
+    delete_selected_confirmation_template = "admin/configuration/delete_selected.html"
 
     @admin.action(description=_("Use"), permissions=["change"])
     def use(self, request: HttpRequest, queryset: Any) -> None:
@@ -62,25 +68,73 @@ class ListAdmin(PortalAdmin):
                 self.log_change(request, row, [{"changed": {"fields": ["is_active"]}}])
         return len(rows)
 
+    @admin.action(description=DELETE_SELECTED, permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """Django's own, for any number of rows: the question names some and counts all, and they go in batches."""
+        named, counts, needed, held = self.get_deleted_objects(queryset, request)
+        n, is_all = sum(counts.values()), request.POST.get("select_across") == "1"
+        # All that fit: where rows came or went since the question, it is asked again.
+        if request.POST.get("post") and not held and (not is_all or request.POST.get("n") == str(n)):
+            if needed:
+                raise PermissionDenied
+            n = self._delete_in_batches(request, queryset)
+            messages.success(request, ngettext("%d was deleted.", "%d were deleted.", n) % n)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Cannot delete these") if needed or held else ngettext("Delete %d?", "Delete %d?", n) % n,
+            "subtitle": None,
+            "objects_name": str(self.opts.verbose_name_plural),
+            "deletable_objects": [named],
+            "model_count": counts.items(),
+            "ids": [] if is_all else list(queryset.values_list("pk", flat=True)),
+            "n": n,
+            "is_all": is_all,
+            "perms_lacking": needed,
+            "protected": held[:NAMED_BEFORE_DELETION],
+            "opts": self.opts,
+            "media": self.media,
+        }
+        return TemplateResponse(request, self.delete_selected_confirmation_template, context)
+
+    def _delete_in_batches(self, request: HttpRequest, queryset: Any) -> int:
+        ids, n = list(queryset.order_by().values_list("pk", flat=True)), 0
+        for start in range(0, len(ids), DELETED_AT_ONCE):
+            with transaction.atomic():
+                rows = self.get_queryset(request).filter(pk__in=ids[start : start + DELETED_AT_ONCE])
+                n += len(self.log_deletions(request, rows))
+                self.delete_queryset(request, rows)
+        return n
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Says how many rows point to what is to be deleted, and never which: they may be people's, or out of sight."""
-        going, held, n = [], [], 0
-        for obj in objs:
-            n += 1
-            notes = []
-            for relation in _pointing_at(type(obj)):
-                n_pointing = relation.related_model._base_manager.filter(**{relation.field.name: obj}).count()
-                if not n_pointing:
+        is_list = isinstance(objs, list)
+        n = len(objs) if is_list else objs.count()
+        relations = _pointing_at(self.model)
+        # Each row is looked at where others may point to it; of the rest it is enough to know how many there are.
+        looked_at = objs if is_list or relations else objs[:NAMED_BEFORE_DELETION]
+        notes: dict[Any, list[str]] = {}
+        held = []
+        for relation in relations:
+            name, what = relation.field.name, relation.related_model._meta.verbose_name_plural
+            pointing = relation.related_model._base_manager.filter(**{f"{name}__in": [obj.pk for obj in looked_at]})
+            counts = dict(pointing.order_by().values_list(name).annotate(n=models.Count("pk")))
+            for obj in looked_at:
+                if (n_pointing := counts.get(obj.pk, 0)) == 0:
                     continue
-                what = relation.related_model._meta.verbose_name_plural
                 if relation.on_delete is models.PROTECT:
                     text = _("%(row)s is still used: %(what)s, %(count)d. Give them another first.")
                     held.append(text % {"row": obj, "what": what, "count": n_pointing})
                 else:
-                    notes.append(_("%(what)s that will have none: %(count)d") % {"what": what, "count": n_pointing})
+                    text = _("%(what)s that will have none: %(count)d")
+                    notes.setdefault(obj.pk, []).append(text % {"what": what, "count": n_pointing})
+        needed = set() if all(self.has_delete_permission(request, obj) for obj in looked_at) else {self.opts.verbose_name}
+        going = []
+        for obj in looked_at[:NAMED_BEFORE_DELETION]:
             said = self.said_before_it_goes(request, obj)
-            going.append(said if not notes else f"{said} ({'; '.join(map(str, notes))})")
-        needed = set() if all(self.has_delete_permission(request, obj) for obj in objs) else {self.opts.verbose_name}
+            going.append(f"{said} ({'; '.join(notes[obj.pk])})" if obj.pk in notes else said)
+        if n > len(going):
+            going.append(_("and %d more") % (n - len(going)))
         return going, {self.opts.verbose_name_plural: n}, needed, held
 
     def said_before_it_goes(self, request: HttpRequest, obj: Any) -> str:

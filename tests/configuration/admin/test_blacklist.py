@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from callcenter_site.audit import Look
+from configuration.admin import blacklist
 from configuration.models import AuditEntry, BlockedNumber, Role
 from tests.configuration.admin.conftest import client_of, errors_on, page
 from tests.factories import AccountFactory, AgentFactory
@@ -130,6 +131,67 @@ def test_a_long_list_is_not_counted_whole(client, account, django_assert_max_num
     with django_assert_max_num_queries(8):
         text = client.get(page(BlockedNumber, "changelist")).content.decode()
     assert "1,000+" in text
+
+
+class TestDeletingAll:
+    N = 2_300
+
+    @pytest.fixture
+    def many(self, account) -> None:
+        BlockedNumber.objects.bulk_create(BlockedNumber(account=account, number=f"+86138{n:08d}") for n in range(self.N))
+        BlockedNumber.objects.create(account=AccountFactory(), number="+8613900000000")
+
+    def ask(self, client, **more):
+        data = {"action": "delete_selected", "select_across": "1", "_selected_action": [BlockedNumber.objects.first().pk], **more}
+        return client.post(page(BlockedNumber, "changelist"), data)
+
+    def test_the_list_says_no_number_where_it_was_not_counted(self, client, many):
+        text = client.get(page(BlockedNumber, "changelist")).content.decode()
+        assert "Select all blocked numbers, on every page" in text
+        assert "Select all 1" not in text
+
+    def test_the_question_says_how_many_there_are_and_names_a_few(self, client, many):
+        text = self.ask(client).content.decode()
+        assert "These 2300 will be deleted" in text.replace(",", "")
+        assert text.count("+86138") == 50
+        assert "and 2250 more" in text
+        assert "_selected_action" not in text
+        assert BlockedNumber.objects.count() == self.N + 1
+
+    def test_what_was_said_is_deleted_in_batches_and_told_in_the_audit_log(
+        self, client, account, many, django_assert_max_num_queries
+    ):
+        ids = set(BlockedNumber.objects.for_account(account).values_list("pk", flat=True))
+        with django_assert_max_num_queries(50):
+            assert self.ask(client, post="yes", n=self.N).status_code == 302
+        assert not BlockedNumber.objects.for_account(account).exists()
+        assert BlockedNumber.objects.count() == 1
+        told = AuditEntry.objects.filter(action=AuditEntry.Action.DELETE)
+        assert set(told.values_list("object_id", flat=True)) == ids
+        assert "138" not in str(list(told.values_list("changes", flat=True)[:5]))
+        assert "2300 were deleted." in client.get(page(BlockedNumber, "changelist")).content.decode()
+
+    def test_it_is_asked_again_where_rows_came_meanwhile(self, client, account, many):
+        BlockedNumber.objects.create(account=account, number="+8613900000000")
+        text = self.ask(client, post="yes", n=self.N).content.decode()
+        assert "These 2301 will be deleted" in text.replace(",", "")
+        assert BlockedNumber.objects.for_account(account).count() == self.N + 1
+
+    def test_a_batch_that_fails_leaves_those_before_it_deleted_and_told(self, client, account, many, monkeypatch):
+        delete, done = blacklist.delete_rows, []
+
+        def fail_later(rows):
+            if done:
+                raise RuntimeError("power cut")
+            done.append(delete(rows))
+            return done[0]
+
+        monkeypatch.setattr(blacklist, "delete_rows", fail_later)
+        with pytest.raises(RuntimeError):
+            self.ask(client, post="yes", n=self.N)
+        left = BlockedNumber.objects.for_account(account).count()
+        assert left == self.N - done[0] > 0
+        assert AuditEntry.objects.filter(action=AuditEntry.Action.DELETE).count() == self.N - left
 
 
 class TestWhoMayNotSeeWholeNumbers:

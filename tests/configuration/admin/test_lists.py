@@ -164,6 +164,18 @@ def test_a_group_with_replies_is_not_deleted(client, account):
     assert QuickReplyGroup.objects.filter(pk=group.pk).exists()
 
 
+def test_many_rows_are_asked_about_at_once_and_each_is_told_what_depends_on_it(client, account, django_assert_max_num_queries):
+    pops = [ScreenPop.objects.create(account=account, name=f"Pop {n}") for n in range(30)]
+    for n, pop in enumerate(pops[:2]):
+        SkillGroup.objects.create(account=account, name=f"Group {n}", screen_pop=pop)
+    data = {"action": "delete_selected", "_selected_action": [pop.pk for pop in pops]}
+    with django_assert_max_num_queries(15):
+        text = client.post(page(ScreenPop, "changelist"), data).content.decode()
+    assert text.count("skill groups that will have none: 1") == 2
+    client.post(page(ScreenPop, "changelist"), data | {"post": "yes"})
+    assert not ScreenPop.objects.exists()
+
+
 @pytest.mark.parametrize("model", LISTS)
 def test_a_list_asks_as_much_for_many_rows_as_for_few(client, account, model, django_assert_max_num_queries):
     group = QuickReplyGroup.objects.create(account=account, name="Group")

@@ -26,6 +26,7 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
 from callcenter_site.audit import Look, log_look
+from callcenter_site.columns import changed_since, columns_of
 from callcenter_site.ownership import is_held, is_of_one_account
 from callcenter_site.paging import BoundedPaginator, CountingPaginator, page_asked_for
 
@@ -55,7 +56,7 @@ class AccountForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._read = _columns_of(self.instance)
+        self._read = columns_of(self.instance)
         if self.instance._state.adding and hasattr(self.instance, "account_id"):
             self.instance.account_id = self.asker.account_id
 
@@ -73,10 +74,8 @@ class AccountForm(_ModelForm):
                 self.add_error(names[0], _("This is in use already."))
 
     def columns_changed(self) -> list[str]:
-        """Those that differ from what was read, whether typed or worked out. Nothing else is written: what others set
-        meanwhile, such as a status or a revocation, stays."""
-        now = _columns_of(self.instance)
-        return [name for name, value in now.items() if name not in self._read or self._read[name] != value]
+        """Whether typed or worked out."""
+        return changed_since(self._read, self.instance)
 
 
 class _Scoped:
@@ -227,7 +226,7 @@ class PortalAdmin(_Logged, _Scoped, ModelAdmin):
             row.account_id = form.instance.account_id
             row.save()
         for row, names in formset.changed_objects:
-            row.save(update_fields=[name for name in names if name in _columns_of(row)])
+            row.save(update_fields=[name for name in names if name in columns_of(row)])
         if not all(map(is_of_one_account, [*formset.new_objects, *(row for row, _names in formset.changed_objects)])):
             raise NotKept
         for row in formset.deleted_objects:
@@ -336,11 +335,6 @@ class ScopedDropdownFilter(RelatedDropdownFilter):
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
         return [(row.pk, str(row)) for row in field.remote_field.model._default_manager.visible_to(request.user)]
-
-
-def _columns_of(row: Any) -> dict[str, Any]:
-    unread = row.get_deferred_fields()
-    return {field.name: getattr(row, field.attname) for field in row._meta.concrete_fields if field.attname not in unread}
 
 
 def _name_only_visible(entries: "list[LogEntry]", *, reader: Any) -> None:

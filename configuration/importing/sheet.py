@@ -14,6 +14,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from callcenter_site.columns import changed_since, columns_of
 from callcenter_site.names import alike
 from configuration.access import SEE_FULL_NUMBER, holds
 from configuration.importing.columns import Column, Text
@@ -32,6 +33,8 @@ class SheetRow:
     instance: Any = None
     was: dict[str, str] | None = None
     """What the changed columns say now; None: the row is new."""
+    read: dict[str, Any] = field(default_factory=dict)
+    """The row's columns before the file's cells were put on it."""
     more: dict[str, Any] = field(default_factory=dict)
     """What a sheet found out about the row while checking it, for writing it."""
 
@@ -189,6 +192,7 @@ class Sheet:
     def compare(self, row: SheetRow, values: Mapping[str, Any], there: Any | None) -> None:
         before = self.shown(there, values) if there is not None else None
         row.instance = self.new() if there is None else there
+        row.read = columns_of(row.instance)
         self.put(row.instance, values)
         if there is None:
             for column in self.columns:
@@ -226,7 +230,7 @@ class Sheet:
                 self.save(row)
 
     def save(self, row: SheetRow) -> None:
-        row.instance.save()
+        row.instance.save(update_fields=None if row.kind == NEW else changed_since(row.read, row.instance))
 
     # Export
 

@@ -26,13 +26,21 @@ from configuration.models import (
     BreakReason,
     ImportChunk,
     ImportRun,
+    IvrPrompt,
     Keyword,
     QuickReply,
     QuickReplyGroup,
     Role,
     ServiceNumber,
 )
-from configuration.sheets import BlacklistSheet, BreakReasonSheet, KeywordSheet, QuickReplySheet, ServiceNumberSheet
+from configuration.sheets import (
+    BlacklistSheet,
+    BreakReasonSheet,
+    IvrPromptSheet,
+    KeywordSheet,
+    QuickReplySheet,
+    ServiceNumberSheet,
+)
 from tests.factories import AccountFactory, AgentFactory
 
 State = ImportRun.State
@@ -290,6 +298,20 @@ def test_rows_stand_encrypted_until_they_are_written_and_the_report_stays(accoun
 
 
 # --- Interruptions ---------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_changes_gets_only_the_files_columns(boss, monkeypatch):
+    prompt = IvrPrompt.objects.create(account=boss.account, code="welcome", text="Welcome.", audio_key="old")
+    check = Sheet.check
+
+    def check_late(sheet, batch, seen):
+        check(sheet, batch, seen)
+        IvrPrompt.objects.filter(pk=prompt.pk).update(audio_key="new", language="en")
+
+    monkeypatch.setattr(Sheet, "check", check_late)
+    written(IvrPromptSheet, boss, ["code", "text"], ["welcome", "Good day."])
+    prompt.refresh_from_db()
+    assert (prompt.text, prompt.audio_key, prompt.language) == ("Good day.", "new", "en")
 
 
 def small_batches(monkeypatch, sheet, n=2):

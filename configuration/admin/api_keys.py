@@ -6,12 +6,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext, pgettext_lazy
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -104,12 +106,30 @@ class ApiKeyForm(AccountForm):
         return expires_at
 
 
+class StateFilter(DropdownFilter):  # type: ignore[misc]
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("usable", _("Usable")), ("expired", _("Expired")), ("revoked", _("Revoked"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """As the list says it: a key that was revoked has not expired."""
+        if self.value() == "revoked":
+            return queryset.exclude(revoked_at=None)
+        is_over = Q(expires_at__lte=timezone.now())
+        if self.value() == "expired":
+            return queryset.filter(is_over, revoked_at=None)
+        return queryset.filter(~is_over | Q(expires_at=None), revoked_at=None) if self.value() == "usable" else queryset
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ListAdmin):
     """A key is made once and shown once; afterwards it can be renamed, given an end, or revoked."""
 
     form = ApiKeyForm
     list_display = ["name", "show_prefix", "show_scopes", "show_state", "last_used_at", "expires_at", "created_at"]
+    list_filter = [StateFilter]
     search_fields = ["name", "prefix"]
     actions = ["revoke"]
     actions_detail = ["ask_to_revoke"]

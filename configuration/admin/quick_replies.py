@@ -12,7 +12,7 @@ from django.urls import URLPattern
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
-from unfold.contrib.filters.admin import BooleanRadioFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -105,9 +105,25 @@ class RepliesOfGroup(PortalInline):
         return field
 
 
+class FilledFilter(DropdownFilter):  # type: ignore[misc]
+    title = _("replies")
+    parameter_name = "filled"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("With replies")), ("no", _("Empty"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return (
+            queryset.filter(n_replies__gt=0)
+            if self.value() == "yes"
+            else (queryset.filter(n_replies=0) if self.value() == "no" else queryset)
+        )
+
+
 @admin.register(QuickReplyGroup)
 class QuickReplyGroupAdmin(SortedListAdmin):
     list_display = ["name", "show_number", "show_replies"]
+    list_filter = [FilledFilter]
     search_fields = ["name", "replies__title"]
     search_help_text = _("Group or title of a reply")
     fieldsets = [(None, {"fields": ["name"]})]

@@ -42,6 +42,24 @@ def test_a_time_that_has_passed_and_a_choice_there_is_none_of_are_refused(client
     assert not ApiKey.objects.exists()
 
 
+@pytest.mark.parametrize("state", ["usable", "expired", "revoked"])
+def test_keys_are_filtered_by_the_state_the_list_says(client, account, state):
+    now, day = timezone.now(), dt.timedelta(days=1)
+    for name, expires_at, revoked_at in [
+        ("usable", None, None),
+        ("usable too", now + day, None),
+        ("expired", now - day, None),
+        ("revoked", None, now),
+        ("revoked, then expired", now - day, now - day),
+    ]:
+        key, _secret = create_api_key(account=account, name=name, scopes=["events:write"], expires_at=expires_at)
+        ApiKey.objects.filter(pk=key.pk).update(revoked_at=revoked_at)
+    shown = client.get(page(ApiKey, "changelist"), {"state": state}).context["cl"].result_list
+    assert {key.name for key in shown} == {"usable": {"usable", "usable too"}, "expired": {"expired"}}.get(
+        state, {"revoked", "revoked, then expired"}
+    )
+
+
 def test_every_scope_is_offered_once_with_what_it_means(client):
     text = client.get(page(ApiKey, "add")).content.decode()
     for scope in SCOPE_PERMISSIONS:

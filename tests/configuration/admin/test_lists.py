@@ -156,6 +156,16 @@ def test_what_skill_groups_point_to_says_so_before_it_goes_and_names_nobody(clie
     assert SkillGroup.objects.get().screen_pop is None
 
 
+@pytest.mark.parametrize(("filled", "found"), [("yes", ["Greetings"]), ("no", ["Closing"])])
+def test_groups_of_replies_are_filtered_by_whether_they_hold_any(client, account, filled, found):
+    group = QuickReplyGroup.objects.create(account=account, name="Greetings")
+    QuickReplyGroup.objects.create(account=account, name="Closing")
+    for title in ("Hello", "Good day"):
+        QuickReply.objects.create(account=account, group=group, title=title, text="Hello")
+    shown = client.get(page(QuickReplyGroup, "changelist"), {"filled": filled}).context["cl"].result_list
+    assert [row.name for row in shown] == found
+
+
 def test_a_group_with_replies_is_not_deleted(client, account):
     group = QuickReplyGroup.objects.create(account=account, name="Greetings")
     QuickReply.objects.create(account=account, group=group, title="Hello", text="Hello")

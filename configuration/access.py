@@ -397,6 +397,19 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
     ),
 ]
 
+
+def rights_in(permissions: list[str]) -> list[str]:
+    """The lines of the role page that a list of permissions ticks."""
+    held = set(permissions)
+    return [one.key for _title, rights in RIGHTS for one in rights if one.permissions <= held]
+
+
+def beyond_rights(permissions: list[str]) -> list[str]:
+    """What is held without completing a line, as the API can give it."""
+    complete = {permission for key in rights_in(permissions) for permission in key.split(",")}
+    return sorted(set(permissions) - complete)
+
+
 _REACH = [Role.DataScope.OWN, Role.DataScope.GROUPS, Role.DataScope.ACCOUNT]
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -10,11 +10,23 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
 from callcenter_site.phone_numbers import mask_written
-from configuration.importing.columns import Choice, Column, Moment, NumberColumn, Text, WholeNumber, YesNo
+from configuration.access import RIGHTS, beyond_rights, holds, may_change_role, may_give_role, reaches, rights_in
+from configuration.importing.columns import (
+    Choice,
+    Column,
+    Moment,
+    NumberColumn,
+    Text,
+    WholeNumber,
+    YesNo,
+    folded,
+    in_every_language,
+)
 from configuration.importing.sheet import CHANGED, NEW, Sheet, SheetRow, register
 from configuration.models import (
     AuditEntry,
@@ -25,6 +37,7 @@ from configuration.models import (
     Keyword,
     QuickReply,
     QuickReplyGroup,
+    Role,
     ScreenPop,
     ServiceNumber,
 )
@@ -435,6 +448,76 @@ class IvrPromptSheet(Sheet):
         Column("language", said_of(IvrPrompt, "language"), help=_("A language tag such as en or zh-CN."), example="en", width=12),
         YesNo("is_active", said_of(IvrPrompt, "is_active"), example=_("yes"), width=10),
     )
+
+
+class _Rights(Column):
+    """What stands beside the boxes of the role's page, in any of the portal's languages, or names of permissions."""
+
+    _meant: ClassVar[dict[str, frozenset[str]]] = {}
+
+    def read(self, text: str, sheet: Sheet) -> Any:
+        meant, given = self.meant(), set[str]()
+        for part in re.split(r"[;；\n]+", text):  # there are commas within
+            if not part.strip():
+                continue
+            if folded(part) not in meant:
+                raise ValidationError(
+                    _("There is no right %(name)s. Write them as on the page of a role."), params={"name": part.strip()[:60]}
+                )
+            given |= meant[folded(part)]
+        return sorted(given)
+
+    def meant(self) -> dict[str, frozenset[str]]:
+        if not self._meant:
+            for right in (one for _title, rights in RIGHTS for one in rights):
+                for said in in_every_language(right.label).values():
+                    self._meant[folded(said)] = right.permissions
+                for permission in right.permissions:
+                    self._meant[folded(permission)] = frozenset({permission})
+        return self._meant
+
+    def show(self, row: Any, sheet: Sheet) -> str:
+        labels = {one.key: str(one.label) for _title, rights in RIGHTS for one in rights}
+        return "; ".join([*(labels[key] for key in rights_in(row.permissions)), *beyond_rights(row.permissions)])
+
+
+@register
+class RoleSheet(Sheet):
+    """Nobody gives in a file what they could not give on the page."""
+
+    name = "roles"
+    model = Role
+    title = _("Roles")
+    key = ("name",)
+    key_column = "name"
+    columns = (
+        Column("name", said_of(Role, "name"), example=_("Team lead"), required=True, width=24),
+        Choice("data_scope", said_of(Role, "data_scope"), Role.DataScope, example=_("own skill groups"), width=20),
+        YesNo("requires_second_factor", said_of(Role, "requires_second_factor"), example=_("yes"), width=12),
+        _Rights(
+            "permissions",
+            pgettext_lazy("what a role or key allows", "may"),
+            help=_("What is ticked on the role's page, with ; between."),
+            example=_("See agents"),
+            width=80,
+        ),
+    )
+
+    def compare(self, row: SheetRow, values: Mapping[str, Any], there: Any | None) -> None:
+        may_give = there is None or may_give_role(self.actor, there)
+        may_change = there is None or may_change_role(self.actor, there)
+        super().compare(row, values, there)
+        changed = set(row.was or {}) if there is not None else {column.name for column in self.columns}
+        if row.errors or not changed:
+            return
+        if not may_give:
+            row.fail(self.key_column, _("You cannot change a role that may do more than you."))
+        elif not may_change and changed - {"requires_second_factor"}:
+            row.fail(self.key_column, _("Of a built-in role, and of your own, you can change only the second factor."))
+        elif not holds(self.actor, row.instance.permissions):
+            row.fail("permissions", _("You can give only what you may do yourself."))
+        elif not reaches(self.actor, row.instance.data_scope):
+            row.fail("data_scope", _("You can let others see only as far as you do."))
 
 
 class _FieldsShown(Column):

@@ -1,11 +1,21 @@
 """The pages of roles: compared, copied, explained, and given no further than one may oneself."""
 
+import csv
+import io
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from agents.models import Agent
 from configuration.access import RIGHTS
-from configuration.models import Role
+from configuration.admin.lists import ListAdmin
+from configuration.admin.roles import RoleAdmin
+from configuration.importing.report import errors_of
+from configuration.importing.run import choose_to_write, work_on
+from configuration.importing.upload import open_import
+from configuration.models import ImportRun, Role
+from configuration.sheets import RoleSheet
 from tests.configuration.admin.conftest import client_of, page
 from tests.factories import AccountFactory, AgentFactory
 
@@ -56,6 +66,102 @@ def test_the_list_counts_who_has_a_role_and_links_to_them(client, account):
     address = f"{reverse('admin:agents_agent_changelist')}?role__id__exact={role.pk}"
     assert address in client.get(page(Role, "changelist")).content.decode()
     assert client.get(address).status_code == 200
+
+
+def test_what_no_line_stands_for_is_said_and_kept_when_the_page_is_saved(client, account):
+    held = ["agents.view_agent", "configuration.add_blockednumber", "configuration.view_blockednumber"]
+    role = Role.objects.create(account=account, name="Over the API", permissions=held, data_scope=Role.DataScope.ACCOUNT)
+    address = page(Role, "change", role.pk)
+    assert "set over the API: configuration.add_blockednumber" in client.get(address).content.decode()
+    ticked = ["configuration.view_blockednumber", "configuration.view_keyword"]
+    assert client.post(address, {"name": "Renamed", "data_scope": "account", "permissions": ticked}).status_code == 302
+    role.refresh_from_db()
+    assert (role.name, set(role.permissions)) == ("Renamed", {*ticked, "configuration.add_blockednumber"})
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"kind": "custom"}, {"custom"}),
+        ({"kind": "built-in"}, Role.BUILT_IN),
+        ({"data_scope__exact": "groups"}, {"supervisor"}),
+        ({"requires_second_factor__exact": "1"}, {"custom"}),
+    ],
+)
+def test_roles_are_filtered(client, account, query, found):
+    Role.objects.create(account=account, name="Mine", permissions=[], requires_second_factor=True)
+    shown = client.get(page(Role, "changelist"), query).context["cl"].result_list
+    assert {role.kind for role in shown} == set(found)
+
+
+def test_an_empty_list_of_roles_says_what_a_role_is():
+    assert RoleAdmin.empty_title != ListAdmin.empty_title
+    assert "what its people may do" in str(RoleAdmin.empty_text)
+
+
+class TestAsAFile:
+    def export(self, client) -> list[list[str]]:
+        answer = client.get(reverse("admin:configuration_role_export", args=["csv"]))
+        return list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
+
+    def run(self, actor, rows: list[list[str]]) -> ImportRun:
+        file = io.StringIO()
+        csv.writer(file).writerows(rows)
+        run = open_import(sheet=RoleSheet, actor=actor, file=io.BytesIO(file.getvalue().encode()), at=timezone.now())
+        work_on(run.pk)
+        run.refresh_from_db()
+        return run
+
+    @pytest.mark.parametrize("language", ["en", "zh-hans"])
+    def test_what_went_out_comes_in_as_it_was(self, client, boss, account, language):
+        held = ["agents.view_agent", "configuration.add_blockednumber"]
+        Role.objects.create(account=account, name="Mine", permissions=held, data_scope=Role.DataScope.GROUPS)
+        Role.objects.create(account=AccountFactory(), name="Their own role")
+        client.cookies["django_language"] = language
+        rows = self.export(client)
+        assert [row[0] for row in rows[1:]] == ["Administrator", "Agent", "Inspector", "Mine", "Supervisor"]
+        run = self.run(boss, rows)
+        assert (run.n_rows, run.n_same, run.n_bad) == (5, 5, 0)
+
+    def test_a_role_is_made_and_changed(self, boss, account):
+        Role.objects.create(account=account, name="Mine", permissions=["agents.view_agent"], data_scope=Role.DataScope.OWN)
+        rows = [
+            ["Name", "May", "Sees", "Second factor required"],
+            ["Mine", "See agents; See keywords", "own skill groups", "yes"],
+            ["New", "configuration.view_keyword", "", ""],
+        ]
+        run = self.run(boss, rows)
+        assert (run.n_new, run.n_changed, run.n_bad) == (1, 1, 0)
+        choose_to_write(run, actor=boss, only_if_all_good=True)
+        work_on(run.pk)
+        mine, new = Role.objects.get(name="Mine"), Role.objects.get(name="New")
+        assert set(mine.permissions) == {"agents.view_agent", "configuration.view_keyword"}
+        assert (mine.data_scope, mine.requires_second_factor) == ("groups", True)
+        assert (new.permissions, new.data_scope, new.kind) == (["configuration.view_keyword"], "own", "custom")
+
+    def test_nobody_gives_in_a_file_what_they_could_not_give_on_the_page(self, account):
+        clerk = person_with(
+            account, *(f"configuration.{one}_role" for one in ("view", "add", "change")), data_scope=Role.DataScope.GROUPS
+        )
+        Role.objects.create(account=account, name="Powerful", permissions=["agents.change_agent"])
+        rows = [
+            ["Name", "May", "Sees", "Second factor required"],
+            ["Greedy", "See agents", "", ""],
+            ["Far", "", "whole account", ""],
+            ["Powerful", "", "", ""],
+            ["Special", "", "", ""],
+            ["Agent", "", "", "yes"],
+            ["Unknown", "Fly", "", ""],
+            ["Modest", "See roles", "own skill groups", ""],
+        ]
+        run = self.run(clerk, rows)
+        assert (run.n_bad, run.n_new, run.n_changed) == (6, 1, 0)
+        columns = [column for _row, column, *_rest in errors_of(run, reader=clerk)]
+        assert columns == ["May", "Sees", "Name", "Name", "Name", "May"]
+
+    def test_the_second_factor_of_a_built_in_role_is_asked_for_and_nothing_else_of_it_changes(self, boss, account):
+        rows = [["Name", "Second factor required"], ["Inspector", "yes"]]
+        assert (self.run(boss, rows).n_changed, self.run(boss, [["Name", "May"], ["Inspector", "See agents"]]).n_bad) == (1, 1)
 
 
 def test_a_built_in_role_is_copied_as_one_of_ones_own(client, account):

@@ -27,7 +27,7 @@ from unfold.views import ChangeList
 
 from callcenter_site.audit import Look, log_look
 from callcenter_site.columns import changed_since, columns_of
-from callcenter_site.ownership import is_held, is_of_one_account
+from callcenter_site.ownership import IN_USE, is_of_one_account, taken_on
 from callcenter_site.paging import BoundedPaginator, CountingPaginator, page_asked_for
 
 if TYPE_CHECKING:
@@ -64,14 +64,8 @@ class AccountForm(_ModelForm):
         super()._post_clean()  # type: ignore[misc]
         if self.refused:
             self.add_error(None, self.refused)
-        model = self._meta.model
-        for constraint in model._meta.total_unique_constraints:
-            names = [name for name in constraint.fields if name != "account"]
-            if "account" not in constraint.fields or len(names) != 1 or names[0] not in self.cleaned_data:
-                continue
-            value = getattr(self.instance, names[0])  # as `clean` left it
-            if is_held(self.instance, {"account_id": self.instance.account_id, names[0]: value}):
-                self.add_error(names[0], _("This is in use already."))
+        for name in taken_on(self.instance, among=self.cleaned_data):
+            self.add_error(name, IN_USE)
 
     def columns_changed(self) -> list[str]:
         """Whether typed or worked out."""

@@ -1,11 +1,14 @@
 """Whose a row is, and whether its account has such a row already: asked by the admin's pages and by the API alike."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.names import alike
+
+IN_USE = _("This is in use already.")
 
 
 def is_of_one_account(row: Any) -> bool:
@@ -26,14 +29,25 @@ NAMES = frozenset({"name", "staff_id", "phrase", "code", "title"})
 
 def taken(row: Any) -> bool:
     """Whether another row holds what must be unique. Columns worked out on saving are looked at once the row has them."""
+    return bool(taken_on(row))
+
+
+def taken_on(row: Any, among: Container[str] | None = None) -> list[str]:
+    """The fields whose value another row holds already, by the name people know them by: of several that are unique
+    together, the one that is typed. `among` leaves out what nobody asks about."""
+    found = []
     for constraint in row._meta.total_unique_constraints:
-        values = {attname: getattr(row, attname) for attname in _attnames(row, constraint.fields)}
-        if not any(value is None or value == b"" for value in values.values()) and is_held(row, values):
-            return True
-    return False
+        columns = [row._meta.get_field(name) for name in constraint.fields]
+        named = next((column.name for column in columns if not column.is_relation), columns[-1].name)
+        values = {column.attname: getattr(row, column.attname) for column in columns}
+        if (among is not None and named not in among) or any(value is None or value == b"" for value in values.values()):
+            continue
+        if _is_held(row, values):
+            found.append(named)
+    return found
 
 
-def is_held(row: Any, values: Mapping[str, Any]) -> bool:
+def _is_held(row: Any, values: Mapping[str, Any]) -> bool:
     """Whether another row has these values. A name that is kept as it was is not held against its row."""
     rows = row._meta.model._base_manager.order_by()
     name = next((name for name in values if name in NAMES and isinstance(values[name], str)), None)
@@ -46,7 +60,3 @@ def is_held(row: Any, values: Mapping[str, Any]) -> bool:
         return False
     wanted = alike(values[name])
     return any(pk != row.pk and (is_same or alike(said) == wanted) for pk, said, is_same in found)
-
-
-def _attnames(row: Any, names: Iterable[str]) -> list[str]:
-    return [row._meta.get_field(name).attname for name in names]

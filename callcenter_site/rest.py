@@ -34,7 +34,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from callcenter_site.openapi import IDEMPOTENCY_KEY
-from callcenter_site.ownership import is_of_one_account, taken
+from callcenter_site.ownership import IN_USE, is_of_one_account, taken
 from callcenter_site.paging import NewestFirst
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class AccountSerializer(StrictFields, serializers.ModelSerializer[Any]):
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {models.DateTimeField: MomentField}
     natural_key: ClassVar[str] = ""
     """The field to name where the account has such a row already."""
-    in_use: ClassVar[Any] = _("This is in use already.")
+    in_use: ClassVar[Any] = IN_USE
     row: Any
 
     def get_validators(self) -> list[Any]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from callcenter_site.audit import Look
 from callcenter_site.fields import Sha256Field
 from callcenter_site.names import is_visible
-from callcenter_site.ownership import is_held
+from callcenter_site.ownership import IN_USE, taken_on
 from callcenter_site.phone_numbers import (
     HIDDEN,
     canonical,
@@ -189,17 +189,8 @@ class Listed(AccountOwned):
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
         """Django's own leaves out every constraint with a field that is not on the form, as the account never is."""
-        errors: dict[str, ValidationError] = {}
-        for constraint in self._meta.total_unique_constraints:
-            if not {"account", "group"} & set(constraint.fields):
-                continue
-            named = next(name for name in constraint.fields if not self._meta.get_field(name).is_relation)
-            if exclude is not None and named in exclude:
-                continue
-            columns = [f"{name}_id" if self._meta.get_field(name).is_relation else name for name in constraint.fields]
-            if is_held(self, {column: getattr(self, column) for column in columns}):
-                errors[named] = ValidationError(_("This is in use already."), code="unique")
-        if errors:
+        named = {field.name for field in self._meta.concrete_fields} - set(exclude or ())
+        if errors := {name: ValidationError(IN_USE, code="unique") for name in taken_on(self, among=named)}:
             raise ValidationError(errors)
 
 

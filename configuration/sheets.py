@@ -15,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
 from callcenter_site.phone_numbers import mask_written
-from configuration.access import RIGHTS, beyond_rights, holds, may_change_role, may_give_role, reaches, rights_in
+from configuration.access import RIGHTS, beyond_rights, frees_oneself, holds, may_change_role, may_give_role, reaches, rights_in
 from configuration.importing.columns import (
     Choice,
     Column,
@@ -506,6 +506,7 @@ class RoleSheet(Sheet):
     def compare(self, row: SheetRow, values: Mapping[str, Any], there: Any | None) -> None:
         may_give = there is None or may_give_role(self.actor, there)
         may_change = there is None or may_change_role(self.actor, there)
+        stored = None if there is None else Role(pk=there.pk, requires_second_factor=there.requires_second_factor)
         super().compare(row, values, there)
         changed = set(row.was or {}) if there is not None else {column.name for column in self.columns}
         if row.errors or not changed:
@@ -514,6 +515,8 @@ class RoleSheet(Sheet):
             row.fail(self.key_column, _("You cannot change a role that may do more than you."))
         elif not may_change and changed - {"requires_second_factor"}:
             row.fail(self.key_column, _("Of a built-in role, and of your own, you can change only the second factor."))
+        elif stored is not None and frees_oneself(self.actor, stored, asks=row.instance.requires_second_factor):
+            row.fail("requires_second_factor", _("This is your own role: somebody else has to turn its second factor off."))
         elif not holds(self.actor, row.instance.permissions):
             row.fail("permissions", _("You can give only what you may do yourself."))
         elif not reaches(self.actor, row.instance.data_scope):

@@ -163,6 +163,13 @@ class TestAsAFile:
         rows = [["Name", "Second factor required"], ["Inspector", "yes"]]
         assert (self.run(boss, rows).n_changed, self.run(boss, [["Name", "May"], ["Inspector", "See agents"]]).n_bad) == (1, 1)
 
+    def test_nobody_turns_off_the_second_factor_of_their_own_role(self, account):
+        clerk = person_with(account, *(f"configuration.{one}_role" for one in ("view", "add", "change")))
+        Role.objects.filter(pk=clerk.role_id).update(requires_second_factor=True)
+        clerk.refresh_from_db()
+        run = self.run(clerk, [["Name", "Second factor required"], ["Special", "no"]])
+        assert [column for _row, column, *_rest in errors_of(run, reader=clerk)] == ["Second factor required"]
+
 
 def test_a_built_in_role_is_copied_as_one_of_ones_own(client, account):
     supervisor = role_of(account, Role.Kind.SUPERVISOR)

@@ -176,7 +176,9 @@ class CallAdmin(GrowingAdmin):
         more = [(SEE_RECORDINGS, filters.RecordingFilter), (SEE_VOICEMAIL, filters.VoicemailFilter)]
         return (*self.list_filter, *(one for right, one in more if request.user.has_perm(right)))
 
-    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> CallPaginator:
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> BoundedPaginator:
+        if queryset.model is not Call:  # the page of a record's history
+            return super().get_paginator(request, queryset, per_page, *args, **kwargs)
         return CallPaginator(queryset, per_page, page_asked_for=page_asked_for(request), allow_empty_first_page=True)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -7,9 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
@@ -17,7 +15,6 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
@@ -30,8 +27,8 @@ from configuration.admin.lists import ListAdmin, Suggesting, fragment, posted
 from configuration.models import IvrPrompt
 from configuration.prompts import check_audio, drop_audio, store_audio
 from configuration.sheets import IvrPromptSheet
+from configuration.views import prompt_link
 
-_SALT = "configuration.ivr-prompt"
 LANGUAGES = ["en", "en-US", "en-GB", "zh-CN", "zh-TW", "zh-HK", "ja-JP", "ko-KR", "es-ES", "fr-FR", "de-DE", "pt-BR", "ar"]
 READ_PER_MINUTE = {True: 250, False: 900}
 """Characters a voice reads in a minute: of scripts like Chinese, and of alphabets."""
@@ -107,7 +104,6 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [
             self.extra_path("preview/", "preview", self.preview),
-            self.extra_path("sound/<str:token>/", "sound", self.sound),
             self.extra_path("<path:object_id>/listen/", "listen", self.listen),
             *super().get_urls(),
         ]
@@ -127,33 +123,13 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
 
     def listen(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Where the player points: checks, and sends the browser to a link that opens the file for a minute."""
-        prompt = self._playable(request, object_id)
-        if isinstance(default_storage, FileSystemStorage):
-            token = signing.TimestampSigner(salt=_SALT).sign_object([prompt.pk, request.user.pk])
-            address = self.address_of("sound", token)
-        else:
-            address = stored_audio.link_into_storage(prompt.audio_key, content_type=prompt.audio_type, name=_file_name(prompt))
-        response = HttpResponseRedirect(address)
-        response["Cache-Control"] = "private, no-store"
-        return response
-
-    def sound(self, request: HttpRequest, token: str) -> HttpResponseBase:
-        try:
-            pk, listener = signing.TimestampSigner(salt=_SALT).unsign_object(token, max_age=stored_audio.LINK_SECONDS)
-        except signing.BadSignature:
-            return HttpResponse(
-                _now("This link has expired. Press play again."), status=403, content_type="text/plain; charset=utf-8"
-            )
-        if listener != request.user.pk:
-            raise PermissionDenied
-        prompt = self._playable(request, str(pk))
-        return stored_audio.answer(request, prompt.audio_key, content_type=prompt.audio_type, name=_file_name(prompt))
-
-    def _playable(self, request: HttpRequest, object_id: str) -> IvrPrompt:
         prompt: IvrPrompt | None = self.get_object(request, object_id)
         if prompt is None or not self.has_view_permission(request, prompt) or not prompt.audio_bytes:
             raise Http404
-        return prompt
+        person: Any = request.user
+        response = HttpResponseRedirect(prompt_link(prompt, listener=person.pk))
+        response["Cache-Control"] = "private, no-store"
+        return response
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -195,10 +171,6 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
     def show_player(self, obj: IvrPrompt) -> SafeString:
         context = {"prompt": obj, "address": self.address_of("listen", obj.pk), "facts": self.show_content(obj)}
         return render_to_string("admin/configuration/ivrprompt/player.html", context)
-
-
-def _file_name(prompt: IvrPrompt) -> str:
-    return f"ivr-prompt-{prompt.pk}.{stored_audio.ENDINGS.get(prompt.audio_type, 'bin')}"
 
 
 def _is_rtl(text: str) -> bool:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from callcenter_site import stored_audio
-from configuration import prompts
+from configuration import prompts, views
 from configuration.admin import ivr_prompts
 from configuration.models import IvrPrompt, Role
 from tests.configuration.admin.conftest import client_of, errors_on, page
@@ -227,6 +227,7 @@ class TestListening:
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert answer["Content-Disposition"].startswith("attachment")
         assert "no-store" in answer["Cache-Control"]
+        assert "welcome.wav" in answer["Content-Disposition"]
 
     def test_a_part_is_sent_when_a_part_is_asked_for(self, client, prompt):
         link = client.get(page(IvrPrompt, "listen", prompt.pk))["Location"]
@@ -257,7 +258,7 @@ def test_an_s3_store_gets_a_link_of_its_own_for_a_minute(client, prompt, monkeyp
             asked.update(options, name=name)
             return "https://store.example.com/x?signature=1"
 
-    for module in (stored_audio, ivr_prompts):
+    for module in (stored_audio, views):
         monkeypatch.setattr(module, "default_storage", Store())
     answer = client.get(page(IvrPrompt, "listen", prompt.pk))
     assert answer["Location"].startswith("https://store.example.com/")

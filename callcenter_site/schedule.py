@@ -31,6 +31,8 @@ TIMETABLE = {
     "continue_imports": ("configuration.tasks.continue_imports", schedule(30.0)),
     # Rows of files nobody decided about within a day are removed.
     "forget_import_rows": ("configuration.tasks.forget_import_rows", crontab(hour="*", minute="40")),
+    # Files of prompts that were cut off while they were stored, or replaced and not deleted, go.
+    "sweep_prompt_files": ("configuration.tasks.sweep_prompt_files", crontab(minute="50")),
     # Answers to requests that named themselves are forgotten after a day.
     "forget_answers": ("configuration.tasks.forget_answers", crontab(minute="40")),
     # What has had its time is deleted, each account by its own calendar.
@@ -51,6 +53,7 @@ TITLES: dict[str, Promise] = {
     "recount_intervals": _("Count the last days again"),
     "continue_imports": _("Continue imports"),
     "forget_import_rows": _("Remove rows of old imports"),
+    "sweep_prompt_files": _("Take away loose files of prompts"),
     "forget_answers": _("Forget repeated answers"),
     "purge_expired": _("Purge what has expired"),
 }

@@ -232,7 +232,7 @@ class IvrPromptViewSet(Deletes, PortalViewSet):
             raise ValidationError({"file": [_("Send the sound file, as the body or as the part file of a form.")]})
         try:
             # Outside a transaction: the row must name the file before there is one.
-            store_audio(prompt=prompt, content=content)
+            store_audio(prompt=prompt, content=content, at=timezone.now())
         except DjangoValidationError as error:
             raise ValidationError({"file": error.messages}) from error
         with transaction.atomic():

@@ -7,7 +7,7 @@ KEPT = (
     Kept("configuration.DataKey", Lifetime.CONFIGURATION),
     Kept("configuration.Role", Lifetime.CONFIGURATION),
     Kept("configuration.ServiceNumber", Lifetime.CONFIGURATION),
-    Kept("configuration.IvrPrompt", Lifetime.CONFIGURATION, files=("audio_key",)),
+    Kept("configuration.IvrPrompt", Lifetime.CONFIGURATION, files=("audio_key", "loose_key")),
     Kept("configuration.BlockedNumber", Lifetime.CONFIGURATION, people=("number", "reason")),
     Kept("configuration.Keyword", Lifetime.CONFIGURATION),
     Kept("configuration.QuickReplyGroup", Lifetime.CONFIGURATION),

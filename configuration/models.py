@@ -326,6 +326,9 @@ class IvrPrompt(Listed):
     audio_key = models.CharField(max_length=200, blank=True, editable=False)
     audio_type = models.CharField(max_length=60, blank=True, editable=False)
     audio_bytes = models.PositiveIntegerField(default=0, editable=False)
+    loose_key = models.CharField(max_length=200, blank=True, editable=False)
+    """A file beside the one in use: being written, or replaced and about to go."""
+    loose_since = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("IVR prompt")
@@ -837,7 +840,8 @@ class AuditEntry(AbstractLogEntry):
         return f"#{self.pk}"
 
 
-for _model in (IvrPrompt, Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):
+auditlog.register(IvrPrompt, exclude_fields=["loose_key", "loose_since"])
+for _model in (Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):
     auditlog.register(_model)
 auditlog.register(BlockedNumber, mask_fields=["number", "reason"], mask_callable="callcenter_site.audit.unsaid")
 auditlog.register(Account, exclude_fields=["key_id", "wrapped_key", "key_made_under"])

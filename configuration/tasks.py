@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from configuration import idempotency
+from configuration import idempotency, prompts
 from configuration.importing import run
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,12 @@ def continue_imports() -> None:
 @shared_task
 def forget_import_rows() -> None:
     log.info("removed the rows of %d imports", run.forget_rows(at=timezone.now()))
+
+
+@shared_task
+def sweep_prompt_files() -> None:
+    if n_files := prompts.sweep_prompt_files(at=timezone.now()):
+        log.info("took away %d loose files of prompts", n_files)
 
 
 @shared_task

@@ -1,6 +1,7 @@
 """The pages of IVR prompts: text, engine text or a sound file with a player."""
 
 import io
+import logging
 import unicodedata
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import URLPattern
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +30,8 @@ from configuration.models import IvrPrompt
 from configuration.prompts import check_audio, drop_audio, store_audio
 from configuration.sheets import IvrPromptSheet
 from configuration.views import prompt_link
+
+log = logging.getLogger(__name__)
 
 LANGUAGES = ["en", "en-US", "en-GB", "zh-CN", "zh-TW", "zh-HK", "ja-JP", "ko-KR", "es-ES", "fr-FR", "de-DE", "pt-BR", "ar"]
 READ_PER_MINUTE = {True: 250, False: 900}
@@ -92,7 +96,7 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = ["code", "kind", "text", "audio", "language", "is_active"]
-        if obj is not None and obj.audio_key:
+        if obj is not None and (obj.audio_key or obj.kind == IvrPrompt.Kind.AUDIO):
             fields.insert(4, "show_player")
         if obj is not None and not self.has_change_permission(request, obj):
             fields.remove("audio")
@@ -141,11 +145,12 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
 
     def _store(self, request: HttpRequest, prompt: IvrPrompt, audio: Any) -> None:
         try:
-            store_audio(prompt=prompt, content=audio)
+            store_audio(prompt=prompt, content=audio, at=timezone.now())
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
-        except OSError:
-            messages.error(request, _("The file could not be stored. The prompt has no sound yet: upload it again."))
+        except Exception as error:  # whatever a store raises: the prompt is saved, and its page says what it lacks
+            log.warning("could not store the file of prompt %s: %s", prompt.pk, type(error).__name__)
+            messages.error(request, _("The file could not be stored. Callers hear what they heard before: upload it again."))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         drop_audio(obj)

@@ -9,8 +9,10 @@ import wave
 import pytest
 import time_machine
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -155,7 +157,7 @@ def test_a_file_stored_while_the_page_is_saved_stays_the_prompts(save, prompt, m
     clean = ivr_prompts.IvrPromptForm.clean
 
     def clean_late(form):
-        prompts.store_audio(prompt=IvrPrompt.objects.get(pk=prompt.pk), content=io.BytesIO(MP3))
+        prompts.store_audio(prompt=IvrPrompt.objects.get(pk=prompt.pk), content=io.BytesIO(MP3), at=timezone.now())
         return clean(form)
 
     monkeypatch.setattr(ivr_prompts.IvrPromptForm, "clean", clean_late)
@@ -186,7 +188,7 @@ def test_a_store_that_fails_leaves_a_row_that_says_so_and_can_be_mended(client, 
         broken.setattr(prompts, "default_storage", StoreWith(fail))
         save(form(wav()))
     prompt = IvrPrompt.objects.get()
-    assert (prompt.audio_bytes, bool(prompt.audio_key)) == (0, True)
+    assert (prompt.audio_bytes, prompt.audio_key, prompt.loose_key) == (0, "", "")
     assert "did not arrive" in client.get(page(IvrPrompt, "change", prompt.pk)).content.decode()
     assert client.get(page(IvrPrompt, "listen", prompt.pk)).status_code == 404
     save(form(wav()), prompt)
@@ -204,8 +206,124 @@ def test_a_prompt_deleted_while_its_file_is_stored_leaves_no_file(prompt, monkey
     before = prompt.audio_key
     monkeypatch.setattr(prompts, "default_storage", StoreWith(save_late))
     with pytest.raises(Exception, match="changed or deleted"):
-        prompts.store_audio(prompt=prompt, content=io.BytesIO(MP3))
+        prompts.store_audio(prompt=prompt, content=io.BytesIO(MP3), at=timezone.now())
     assert files() <= {before}  # the file of the row that somebody deleted past the page
+
+
+class PowerCut(BaseException):
+    """What no `except Exception` sees, as none sees a process that is killed."""
+
+
+class TestCutOff:
+    """Callers go on hearing what they heard, and no file stays that nothing names."""
+
+    NOW = dt.datetime(2026, 3, 4, 3, 0, tzinfo=dt.UTC)
+    LATER = NOW + prompts.CUT_OFF_AFTER + dt.timedelta(seconds=1)
+
+    def put(self, prompt: IvrPrompt, content: bytes = MP3, at: dt.datetime = NOW) -> None:
+        prompts.store_audio(prompt=prompt, content=io.BytesIO(content), at=at)
+
+    def store_that(self, monkeypatch, **methods) -> None:
+        class Broken:
+            def __getattr__(self, name: str):
+                return methods.get(name) or getattr(default_storage, name)
+
+        monkeypatch.setattr(prompts, "default_storage", Broken())
+
+    def assert_heard(self, prompt: IvrPrompt, content: bytes) -> None:
+        prompt.refresh_from_db()
+        assert default_storage.open(prompt.audio_key).read() == content
+        assert prompt.audio_bytes == len(content)
+
+    @pytest.fixture
+    def cut_while_writing(self, prompt, monkeypatch) -> IvrPrompt:
+        def save(key, content):
+            default_storage.save(key, content)
+            raise PowerCut
+
+        with monkeypatch.context() as broken:
+            self.store_that(broken, save=save)
+            with pytest.raises(PowerCut):
+                self.put(prompt)
+        return prompt
+
+    def test_a_store_that_fails_leaves_the_old_sound(self, prompt, monkeypatch):
+        def save(key, content):
+            raise ConnectionError
+
+        self.store_that(monkeypatch, save=save)
+        with pytest.raises(ConnectionError):
+            self.put(prompt)
+        self.assert_heard(prompt, wav())
+        assert (files(), prompt.loose_key) == ({prompt.audio_key}, "")
+
+    def test_what_was_cut_off_is_named_and_the_next_file_takes_it_away(self, cut_while_writing):
+        prompt = cut_while_writing
+        self.assert_heard(prompt, wav())
+        assert files() == {prompt.audio_key, prompt.loose_key}
+        self.put(prompt, OGG)
+        self.assert_heard(prompt, OGG)
+        assert files() == {prompt.audio_key}
+
+    def test_the_sweep_takes_it_after_an_hour_and_not_while_somebody_may_be_at_it(self, cut_while_writing):
+        prompt = cut_while_writing
+        assert prompts.sweep_prompt_files(at=self.NOW + prompts.CUT_OFF_AFTER) == 0
+        assert len(files()) == 2
+        assert prompts.sweep_prompt_files(at=self.LATER) == 1
+        assert prompts.sweep_prompt_files(at=self.LATER) == 0
+        self.assert_heard(prompt, wav())
+        assert files() == {prompt.audio_key}
+
+    def test_who_was_overtaken_takes_their_own_file_away(self, prompt, monkeypatch):
+        def save(key, content):
+            monkeypatch.undo()
+            self.put(IvrPrompt.objects.get(pk=prompt.pk), OGG)
+            return default_storage.save(key, content)
+
+        self.store_that(monkeypatch, save=save)
+        with pytest.raises(ValidationError):
+            self.put(prompt, MP3)
+        self.assert_heard(prompt, OGG)
+        assert files() == {prompt.audio_key}
+
+    @pytest.mark.parametrize("fault", [PowerCut, ConnectionError])
+    def test_an_old_file_that_was_not_deleted_goes_with_the_sweep(self, prompt, monkeypatch, fault):
+        old = prompt.audio_key
+
+        def delete(key):
+            raise fault
+
+        with monkeypatch.context() as broken:
+            self.store_that(broken, delete=delete)
+            if fault is PowerCut:
+                with pytest.raises(PowerCut):
+                    self.put(prompt)
+            else:
+                self.put(prompt)
+        self.assert_heard(prompt, MP3)
+        assert files() == {prompt.audio_key, old}
+        call_command("sweep_prompt_files", "--dry-run")
+        assert len(files()) == 2
+        call_command("sweep_prompt_files")  # long after NOW
+        assert files() == {prompt.audio_key}
+
+    def test_a_prompt_that_goes_takes_what_was_cut_off_along(self, cut_while_writing, client):
+        client.post(page(IvrPrompt, "delete", cut_while_writing.pk), {"post": "yes"})
+        assert files() == set()
+
+    def test_a_file_that_the_store_keeps_does_not_hold_the_sweep_up(self, account, cut_while_writing, monkeypatch):
+        other = IvrPrompt.objects.create(account=account, code="other", text="x", loose_key="gone", loose_since=self.NOW)
+        stuck = cut_while_writing.pk
+
+        def delete(key):
+            if key != "gone":
+                raise ConnectionError
+            default_storage.delete(key)
+
+        self.store_that(monkeypatch, delete=delete)
+        assert prompts.sweep_prompt_files(at=self.LATER) == 1
+        assert list(IvrPrompt.objects.exclude(loose_key="").values_list("pk", flat=True)) == [stuck]
+        assert other.pk != stuck
 
 
 def heard(client, prompt) -> tuple[int, bytes]:

@@ -283,7 +283,7 @@ class AgentStatusViewSet(AccountReadViewSet):
         request=SetStatusSerializer,
         responses=AgentStatusSerializer,
         examples=[
-            OpenApiExample("A break", value={"status": "break", "reason": "Lunch"}, request_only=True),
+            OpenApiExample("A break", value={"status": "break", "reason": "Training"}, request_only=True),
             OpenApiExample("On a break", value=_NOW | {"status": "break", "status_reason": "Lunch"}, response_only=True),
         ],
     )
@@ -323,7 +323,7 @@ class StatusChangeFilterSet(django_filters.FilterSet):
                     "agent": 42,
                     "staff_id": "1001",
                     "status": "break",
-                    "reason": "Lunch",
+                    "reason": "Training",
                     "terminal": "web",
                     "source": "agent",
                     "started_at": _AT,

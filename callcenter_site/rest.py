@@ -330,8 +330,18 @@ def _as_query(asked: Any) -> QueryDict:
         for value in given if isinstance(given, list) else [given]:
             if value is None or isinstance(value, dict | list):
                 raise exceptions.ValidationError({name: ["Give a text, a number, true or false, or a list of these."]})
+            if isinstance(value, str) and not _is_whole_unicode(value):
+                raise exceptions.ValidationError({name: ["This is not valid Unicode (half of a surrogate pair)."]})
             query.appendlist(name, str(value).lower() if isinstance(value, bool) else str(value))
     return query
+
+
+def _is_whole_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def once(handler: Callable[..., Response]) -> Callable[..., Response]:

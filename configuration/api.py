@@ -109,7 +109,7 @@ class ServiceNumberFilterSet(django_filters.FilterSet):
         "label": "Sales line",
         "provider": "China Telecom",
         "direction": "both",
-        "default_skill_group": "Sales",
+        "default_skill_group": "Support",
         "is_active": True,
     },
     written=["number", "label", "provider", "direction", "default_skill_group", "is_active"],

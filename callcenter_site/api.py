@@ -14,6 +14,7 @@ from agents.api import (
 )
 from analytics.api import LiveView, SummaryView
 from calls.api import CallViewSet, EventsView, ScreenView
+from calls.export_api import ExportViewSet
 from calls.sound_api import RecordingViewSet, VoicemailViewSet
 from configuration.api import (
     AccountView,
@@ -34,6 +35,7 @@ from configuration.api import (
 
 router = SimpleRouter()
 router.register("calls", CallViewSet, basename="call")
+router.register("exports", ExportViewSet, basename="export")
 router.register("recordings", RecordingViewSet, basename="recording")
 router.register("voicemail", VoicemailViewSet, basename="voicemail")
 router.register("agents", AgentViewSet, basename="agent")

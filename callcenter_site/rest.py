@@ -314,14 +314,14 @@ def finds(serializer: Any, *, many: str, permission: str, example: dict[str, Any
         if request.query_params:
             raise exceptions.ValidationError({name: ["Filters stand in the body here."] for name in request.query_params})
         self.action = "list"  # which it is to all that follows: filters, rows, serializer, audit log
-        request._request.GET = _as_query(request.data)  # type: ignore[assignment]
+        request._request.GET = as_query(request.data)  # type: ignore[assignment]
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return Response({"cursor": self.paginator.next_cursor(), "results": self.get_serializer(rows, many=True).data})
 
     return find
 
 
-def _as_query(asked: Any) -> QueryDict:
+def as_query(asked: Any) -> QueryDict:
     """Filters of a body, as an address would have them."""
     if not isinstance(asked, dict):
         raise exceptions.ParseError("Give an object of filters.")

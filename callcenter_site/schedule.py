@@ -33,6 +33,10 @@ TIMETABLE = {
     "forget_import_rows": ("configuration.tasks.forget_import_rows", crontab(hour="*", minute="40")),
     # Files of prompts that were cut off while they were stored, or replaced and not deleted, go.
     "sweep_prompt_files": ("configuration.tasks.sweep_prompt_files", crontab(minute="50")),
+    # Exports whose nudge was lost or whose worker died are taken up.
+    "continue_exports": ("calls.tasks.continue_exports", schedule(30.0)),
+    # Exports older than a day are removed, each file before its row.
+    "forget_exports": ("calls.tasks.forget_exports", crontab(minute="50")),
     # Answers to requests that named themselves are forgotten after a day.
     "forget_answers": ("configuration.tasks.forget_answers", crontab(minute="40")),
     # What has had its time is deleted, each account by its own calendar.
@@ -54,6 +58,8 @@ TITLES: dict[str, Promise] = {
     "continue_imports": _("Continue imports"),
     "forget_import_rows": _("Remove rows of old imports"),
     "sweep_prompt_files": _("Take away loose files of prompts"),
+    "continue_exports": _("Continue exports"),
+    "forget_exports": _("Remove old exports"),
     "forget_answers": _("Forget repeated answers"),
     "purge_expired": _("Purge what has expired"),
 }

@@ -139,7 +139,9 @@ CELERY_BEAT_SCHEDULER = "callcenter_site.timetable:TimetableScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
-    # Moving sound files may take minutes, in which events must not wait.
+    # Files may take minutes, in which events must not wait.
+    "calls.tasks.write_export": {"queue": "sounds"},
+    "calls.tasks.continue_exports": {"queue": "sounds"},
     "calls.tasks.store_sounds": {"queue": "sounds"},
     "calls.tasks.fetch_sounds": {"queue": "sounds"},
     "calls.tasks.watch_recordings": {"queue": "sounds"},
@@ -364,6 +366,8 @@ SPECTACULAR_SETTINGS = {
         "OutcomeEnum": "calls.models.Outcome",
         "EntryOutcomeEnum": "calls.models.EntryOutcome",
         "AudioStateEnum": "calls.models.AudioState",
+        "ExportKindEnum": "calls.models.ExportRun.Kind",
+        "ExportStateEnum": "calls.models.ExportRun.State",
         "SoundStateEnum": "calls.sound_serializers.SOUND_STATES",
         "CallDirectionEnum": "calls.models.Direction",
         "CallLegKindEnum": "calls.models.LegKind",

@@ -24,6 +24,8 @@ from django.utils.translation import gettext_lazy as _
 from openpyxl.cell import WriteOnlyCell
 
 MAX_BYTES = 10 * 1024 * 1024
+LAST_ROW = 1_048_576
+"""The last row of a worksheet that spreadsheet programs know."""
 MAX_ROWS = 200_000
 MAX_COLUMNS = 50
 MAX_CELL = 10_000
@@ -377,31 +379,56 @@ def csv_chunks(rows: Iterable[Sequence[object]], *, per_chunk: int = 500) -> Ite
     yield "".join(lines).encode()
 
 
-def write_xlsx(rows: Iterable[Sequence[object]], *, title: str, widths: Sequence[int] = ()) -> IO[bytes]:
-    """An XLSX file, its first row as headings, in a temporary file to be read from its start. All cells are text.
+def write_xlsx(
+    rows: Iterable[Sequence[object]], *, title: str, widths: Sequence[int] = (), last_row: int = LAST_ROW
+) -> IO[bytes]:
+    """An XLSX file, its first row as headings, in a temporary file to be read from its start. All cells are text. Rows that
+    no worksheet holds any more go on in the next one, under the same headings.
 
     A phone number stays as it is read and dialled: as text it is no formula, and a spreadsheet that saves it as CSV makes
     nothing worse of it than a number.
     """
     book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\']", " ", title)[:31] or "1")
-    sheet.freeze_panes = "A2"
-    for index, width in enumerate(widths):
-        sheet.column_dimensions[openpyxl.utils.get_column_letter(index + 1)].width = width
     bold = openpyxl.styles.Font(bold=True)
+    name = re.sub(r"[\[\]:*?/\\']", " ", title)[:28].strip() or "1"
+    sheet: Any = None
+    headings: Sequence[object] = ()
+    n_rows = 0
     for number, row in enumerate(rows):
-        cells = []
-        for value in row:
-            text = plain(value)[:32_767]
-            cell = WriteOnlyCell(sheet)
-            cell._value = text if _NUMBER.fullmatch(text) else neutralise(text)
-            cell.data_type = "s"
-            cell.number_format = "@"
-            if number == 0:
-                cell.font = bold
-            cells.append(cell)
-        sheet.append(cells)
+        if number == 0:
+            headings = row
+        if sheet is None or n_rows >= last_row:
+            sheet = _new_sheet(book, name, widths)
+            n_rows = 0 if number == 0 else _append(sheet, headings, 0, bold)
+        n_rows = _append(sheet, row, n_rows, bold)
+    if sheet is None:
+        _new_sheet(book, name, widths)
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (whoever sends it closes it)
     book.save(file)
     file.seek(0)
     return file
+
+
+def _new_sheet(book: Any, name: str, widths: Sequence[int]) -> Any:
+    number = len(book.worksheets) + 1
+    sheet = book.create_sheet(name if number == 1 else f"{name} {number}")
+    sheet.freeze_panes = "A2"
+    for index, width in enumerate(widths):
+        sheet.column_dimensions[openpyxl.utils.get_column_letter(index + 1)].width = width
+    return sheet
+
+
+def _append(sheet: Any, row: Sequence[object], n_rows: int, bold: Any) -> int:
+    """Adds a row below `n_rows` others; how many there are then."""
+    cells = []
+    for value in row:
+        text = plain(value)[:32_767]
+        cell = WriteOnlyCell(sheet)
+        cell._value = text if _NUMBER.fullmatch(text) else neutralise(text)
+        cell.data_type = "s"
+        cell.number_format = "@"
+        if n_rows == 0:
+            cell.font = bold
+        cells.append(cell)
+    sheet.append(cells)
+    return n_rows + 1

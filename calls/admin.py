@@ -29,6 +29,7 @@ from callcenter_site.paging import BoundedPaginator, page_asked_for
 from calls import admin_filters as filters
 from calls import ingest, masking, narrowing, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
 from calls.agent_panels import PANELS
+from calls.export_admin import ExportsCalls
 from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
@@ -144,7 +145,7 @@ class CallPaginator(BoundedPaginator):
 
 
 @admin.register(Call)
-class CallAdmin(GrowingAdmin):
+class CallAdmin(ExportsCalls, GrowingAdmin):
     list_display = ("started",)  # the rest depends on who asks: get_list_display
     list_display_links = ("started",)
     list_filter = (
@@ -183,7 +184,11 @@ class CallAdmin(GrowingAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         may_see_keys = request.user.has_perm("configuration.view_apikey")
-        return super().changelist_view(request, {**(extra_context or {}), "may_see_keys": may_see_keys})
+        narrowed = request.GET.copy()
+        for name in ("p", "e"):
+            narrowed.pop(name, None)
+        extra = {"may_see_keys": may_see_keys, "export_query": narrowed.urlencode()}
+        return super().changelist_view(request, {**(extra_context or {}), **extra})
 
     def list_shows(self, request: HttpRequest) -> Look | None:
         return Look.NUMBERS if masking.sees_numbers(request.user) else None

@@ -68,6 +68,13 @@ KEPT = (
         people=("call_id", "reference"),
         files=("key", "spool_name"),
     ),
+    Kept(
+        "calls.ExportRun",
+        Lifetime.UNTIL_USED,
+        clock="created_at",
+        people=("started_by", "asked"),
+        files=("key",),
+    ),
     Kept("calls.SoundSource", Lifetime.CONFIGURATION),
     Kept("calls.CallEvent", Lifetime.RAW_EVENTS, clock="received_at", people=("subject", "data")),
     Kept("calls.UnknownName", Lifetime.CALL_DATA, clock="first_seen_at", people=("name",)),

@@ -37,7 +37,9 @@ class CallFilterSet(django_filters.FilterSet):
     started_before = MomentFilter("started_at", "lt", help_text="Started before this time.")
     direction = django_filters.ChoiceFilter(choices=Direction.choices)
     outcome = django_filters.MultipleChoiceFilter(
-        choices=Outcome.choices, method="by_outcome", help_text="May be given several times: any of these."
+        choices=[(narrowing.OPEN, narrowing.OPEN), *Outcome.choices],
+        method="by_outcome",
+        help_text="May be given several times: any of these. `open` stands for calls that still go on.",
     )
     answered = TruthFilter(method="by_answered", help_text="Whether an agent spoke.")
     open = TruthFilter(method="by_open", help_text="Whether the call is still going on.")

@@ -16,8 +16,16 @@ from django.utils.translation import pgettext_lazy
 from agents.models import Agent, SkillGroup
 from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
-from calls.querysets import CallEventQuerySet, CallQuerySet, IncomingSoundQuerySet, OfVisibleCalls, VoicemailQuerySet
+from calls.querysets import (
+    CallEventQuerySet,
+    CallQuerySet,
+    ExportRunQuerySet,
+    IncomingSoundQuerySet,
+    OfVisibleCalls,
+    VoicemailQuerySet,
+)
 from configuration.encryption import EncryptedTextField
+from configuration.models import ApiKey
 from configuration.scoping import AccountOwned
 
 
@@ -605,6 +613,61 @@ class UnknownName(AccountOwned):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ExportRun(AccountOwned):
+    """A list of service records somebody takes away as a file, written by a worker. File and row go after a day."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        WRITING = "writing", _("being written")
+        DONE = "done", _("done")
+        CANCELLED = "cancelled", _("cancelled")
+        FAILED = "failed", _("failed")
+
+    AT_WORK = frozenset({State.WAITING, State.WRITING})
+
+    class Kind(models.TextChoices):
+        CSV = "csv", "CSV"
+        XLSX = "xlsx", "XLSX"
+
+    started_by = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, related_name="+", editable=False, verbose_name=_("started by")
+    )
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+", editable=False)
+    language = models.CharField(max_length=10, default="en", editable=False)
+    kind = models.CharField(_("kind"), max_length=4, choices=Kind, default=Kind.CSV, editable=False)
+    with_legs = models.BooleanField(_("a row for each leg"), default=False, editable=False)
+    asked = EncryptedTextField(editable=False)
+    """JSON, the parameters of the API's list that narrow it: numbers may be among them."""
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING, editable=False)
+    problem = models.CharField(_("problem"), max_length=20, blank=True, editable=False)
+    """Why it stopped, a key of `exporting.PROBLEMS`."""
+    n_calls = models.PositiveIntegerField(_("calls"), default=0, editable=False)
+    n_rows = models.PositiveIntegerField(_("rows"), default=0, editable=False)
+    reached_at = models.DateTimeField(null=True, editable=False)
+    """Start of the oldest call written so far; they are written newest first."""
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    lease = models.PositiveIntegerField(default=0, editable=False)
+    """Counts who took it up; a worker that was thought dead finds another number here and stops."""
+    heartbeat_at = models.DateTimeField(null=True, editable=False)
+    finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
+    key = models.CharField(max_length=200, blank=True, editable=False)
+    n_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
+
+    objects = ExportRunQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("export")
+        verbose_name_plural = _("exports")
+        ordering = ["-created_at", "-pk"]
+        indexes = [
+            models.Index(fields=["account", "created_at", "id"], name="export_time"),
+            models.Index(fields=["state", "heartbeat_at"], name="export_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
 
 
 class StaleCallSlot(AccountOwned):

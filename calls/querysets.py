@@ -114,3 +114,13 @@ class CallEventQuerySet(AccountQuerySet):
     def due(self, *, at: dt.datetime | None = None) -> Self:
         """Waiting to be folded, oldest first."""
         return self.filter(state="pending", retry_at__lte=at or timezone.now()).order_by("id")
+
+
+class ExportRunQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own; whoever sees the whole account also sees that others took something away."""
+        rows = super().visible_to(actor)
+        key = getattr(actor, "key", None)
+        if key is not None:
+            return rows.filter(api_key_id=key.pk)
+        return rows if sees_account(actor) else rows.filter(started_by_id=actor.pk)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from calls import fetching, folder, incoming, ingest
+from calls import exporting, fetching, folder, incoming, ingest
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,22 @@ def fetch_sounds() -> None:
 def watch_recordings() -> None:
     if settings.RECORDINGS_DIR:
         log.info("recordings folder: %s", folder.watch_configured(at=timezone.now()))
+
+
+@shared_task
+def write_export(run_id: int) -> None:
+    exporting.work_on(run_id)
+
+
+@shared_task
+def continue_exports() -> None:
+    if n_runs := exporting.continue_exports():
+        log.info("took up %d exports", n_runs)
+
+
+@shared_task
+def forget_exports() -> None:
+    log.info("removed %d exports", exporting.forget_exports(at=timezone.now()))
 
 
 NUDGE_SECONDS = 0.3

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from calls import views
+from calls import export_views, views
 
 app_name = "calls"
 urlpatterns = [
     path("admin/calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
     path("admin/calls/audio/<str:token>", views.audio, name="audio"),
     path("api/sound/<str:token>", views.sound, name="sound"),
+    path("api/export/<str:token>", export_views.file, name="export-file"),
     path("desk/records/", views.desk_records, name="desk-records"),
     path("desk/calls/", views.desk_calls, name="desk-calls"),
     path("desk/call/<int:pk>/", views.desk_call, name="desk-call"),

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from agents.models import Agent, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
-from calls.models import Call, Recording, Voicemail
+from calls.models import Call, ExportRun, Recording, Voicemail
 from configuration.models import (
     ApiKey,
     BlockedNumber,
@@ -114,6 +114,9 @@ ROUTES: dict[str, Any] = {
     "api:events-slash": PAGE,
     "api:live": PAGE,
     "api:summary": PAGE,
+    "calls:export-file": "test_exporting: a link is for one person and a minute",
+    "api:export-list": PAGE,
+    "api:export-detail": [Row(ExportRun)],
     "api:call-list": PAGE,
     "api:call-find": PAGE,
     "api:call-screen": PAGE,

@@ -1,0 +1,424 @@
+"""Service records taken away as a file: asked for in the list or over the API, written by a worker, kept for a day.
+
+What must never happen: somebody gets a row or a number that they would not see on the screen when the file is written, or
+the file outlives its row. So whose file it is, their scope and their rights are looked up by the worker, not by whoever
+asked; and a row names its file before there is one. A worker killed anywhere is replaced by the next one, which starts the
+file anew; one that was only slow finds that its lease has passed on, and stops.
+
+Rows are read newest first, a page at a time, each page after the last row of the one before: neither their number nor what
+happens meanwhile changes what a page costs.
+"""
+
+import datetime as dt
+import json
+import logging
+import tempfile
+import traceback
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import F, Q
+from django.http import QueryDict
+from django.utils import timezone, translation
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+from rest_framework.exceptions import APIException
+
+from agents.models import Agent, SkillGroup
+from callcenter_site import audit, sheets
+from calls import masking, narrowing
+from calls.filters import CallFilterSet
+from calls.models import Call, CallLeg, CallState, Direction, ExportRun, LegKind, LegResult, Outcome, Party
+from configuration.api_keys import ApiKeyActor
+from configuration.models import Account
+
+log = logging.getLogger(__name__)
+
+MAY_EXPORT = "calls.view_call"
+MOST_AT_WORK = 3
+"""Exports of one account that wait or are written at once."""
+LEASE_SECONDS = 60
+MAX_LEASES = 5
+"""A run that failed so often will fail again."""
+KEPT_FOR = dt.timedelta(days=1)
+PAGE = 2000
+PACKING = dt.timedelta(minutes=20)
+"""How long nothing may be heard of a worker that has written all rows: a workbook is packed, a file sent to its store."""
+PROBLEMS: dict[str, Any] = {
+    "forbidden": _("Whoever asked for this export may no longer see these records."),
+    "failed": _("The export failed several times. The failure is in the portal's log."),
+    "late": _("The export was not finished within a day."),
+}
+
+
+# --- Asking for one --------------------------------------------------------------------------------------------------
+
+
+def open_export(*, actor: Any, asked: Mapping[str, Sequence[str]], kind: str, with_legs: bool, at: dt.datetime) -> ExportRun:
+    """Puts an export in line. `asked` are parameters of the API's list, by name.
+
+    Raises `ValidationError` where they cannot be read, and where the account has enough exports at work.
+    """
+    if getattr(actor, "account_id", None) is None or not actor.has_perm(MAY_EXPORT):
+        raise PermissionDenied
+    _narrowed(actor, asked)
+    key = getattr(actor, "key", None)
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=actor.account_id)  # two at once are counted one after the other
+        if ExportRun.objects.for_account(actor.account_id).filter(state__in=ExportRun.AT_WORK).count() >= MOST_AT_WORK:
+            raise ValidationError(
+                _("%(n)d exports of your account are being written. Wait for one of them, or cancel it."),
+                params={"n": MOST_AT_WORK},
+            )
+        run: ExportRun = ExportRun.objects.create(
+            account=actor.account,
+            started_by_id=None if key is not None else actor.pk,
+            api_key=key,
+            language=translation.get_language() or settings.LANGUAGE_CODE,
+            kind=kind,
+            with_legs=with_legs,
+            asked=json.dumps({name: list(values) for name, values in asked.items()}),
+            created_at=at,
+        )
+        transaction.on_commit(lambda: nudge(run.pk))
+    return run
+
+
+def cancel(run: ExportRun, *, at: dt.datetime) -> bool:
+    """Gives an export up; False if it was over already. Its worker stops at the next page."""
+    waiting = ExportRun.objects.filter(pk=run.pk, state__in=ExportRun.AT_WORK)
+    if waiting.update(state=ExportRun.State.CANCELLED, finished_at=at) != 1:
+        return False
+    delete_file(run.pk)
+    return True
+
+
+def belongs_to(run: ExportRun, actor: Any) -> bool:
+    """Whose file it is: it holds what its owner may see, which others may not."""
+    key = getattr(actor, "key", None)
+    return run.api_key_id == key.pk if key is not None else run.started_by_id is not None and run.started_by_id == actor.pk
+
+
+def nudge(run_id: int) -> None:
+    """Wakes a worker now. Only makes things faster: a lost nudge is made up for by the timetable."""
+    from calls.tasks import write_export  # tasks call this module
+
+    try:
+        write_export.apply_async((run_id,), retry=False)
+    except Exception as error:  # whatever a broker may raise
+        log.warning("a worker could not be nudged: %s", type(error).__name__)
+
+
+def _narrowed(actor: Any, asked: Mapping[str, Sequence[str]], *, before: dt.datetime | None = None) -> Any:
+    data = QueryDict(mutable=True)
+    for name, values in asked.items():
+        data.setlist(name, list(values))
+    if unknown := sorted(set(asked) - set(CallFilterSet.base_filters)):
+        raise ValidationError({name: _("This parameter is not known here.") for name in unknown})
+    request: Any = SimpleNamespace(user=actor)
+    narrowing_form = CallFilterSet(data=data, queryset=Call.objects.none(), request=request)
+    if not narrowing_form.is_valid():
+        raise ValidationError({name: [str(error) for error in errors] for name, errors in narrowing_form.errors.items()})
+    said = narrowing_form.form.cleaned_data
+    ends = [moment for moment in (said["started_before"], before) if moment is not None]
+    rows = narrowing.listed_for(actor, start=said["started_after"], end=min(ends, default=None))
+    if before is not None:
+        rows = rows.filter(started_at__lt=before)
+    try:
+        return CallFilterSet(data=data, queryset=rows, request=request).qs
+    except APIException as error:
+        raise PermissionDenied from error
+
+
+# --- Writing it ------------------------------------------------------------------------------------------------------
+
+
+class _Passed(Exception):
+    """The lease is somebody else's by now, or the run was cancelled."""
+
+
+def work_on(run_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> bool:
+    """Writes a run; False if there was nothing to do or somebody else is at it."""
+    at = clock()
+    due = ExportRun.objects.filter(pk=run_id).filter(_is_due(at))
+    if due.update(lease=F("lease") + 1, heartbeat_at=at, state=ExportRun.State.WRITING, n_calls=0, n_rows=0) != 1:
+        return False
+    run: ExportRun = ExportRun.objects.select_related("account", "started_by__role", "api_key__account").get(pk=run_id)
+    if run.lease > MAX_LEASES:
+        _fail(run, "failed", at)
+        return True
+    actor = actor_of(run, at=at)
+    if actor is None:
+        _fail(run, "forbidden", at)
+        return True
+    with translation.override(run.language), timezone.override(run.account.zone), audit.acting(actor):
+        try:
+            _write(_Work(run, actor, clock))
+        except _Passed:
+            log.info("export %d passed on", run.pk)
+        except PermissionDenied:
+            _fail(run, "forbidden", clock())
+        except Exception as error:  # tried again once the lease is over; what a database complains of quotes values
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("export %d failed: %s in %s:%s", run.pk, type(error).__name__, where.filename, where.lineno)
+    return True
+
+
+def actor_of(run: ExportRun, *, at: dt.datetime) -> Any | None:
+    """Whoever asked, if they still may see records."""
+    actor: Any = None
+    if run.api_key is not None:
+        actor = ApiKeyActor(run.api_key) if run.api_key.is_usable(at=at) and run.account.is_open else None
+    elif run.started_by is not None:
+        person = Agent.objects.select_related("account", "role").get(pk=run.started_by_id)
+        actor = person if person.is_active and person.account_id == run.account_id else None
+    return actor if actor is not None and actor.has_perm(MAY_EXPORT) else None
+
+
+class _Work:
+    def __init__(self, run: ExportRun, actor: Any, clock: Callable[[], dt.datetime]) -> None:
+        self.run, self.actor, self.clock = run, actor, clock
+        self.n_calls = self.n_rows = 0
+
+    def mark(self, *, then_silent_for: dt.timedelta = dt.timedelta(), **changes: Any) -> None:
+        """Notes progress under the lease."""
+        mine = ExportRun.objects.filter(pk=self.run.pk, lease=self.run.lease, state=ExportRun.State.WRITING)
+        if mine.update(heartbeat_at=self.clock() + then_silent_for, **changes) != 1:
+            raise _Passed
+
+
+def _write(work: _Work) -> None:
+    run = work.run
+    lines = Lines(work)
+    with _file_of(run, lines) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        delete_file(run.pk)  # of a worker that was cut off
+        key = f"exports/{uuid.uuid4().hex}.{run.kind}"
+        work.mark(key=key, then_silent_for=PACKING)
+        saved = default_storage.save(key, File(file))
+        try:
+            with transaction.atomic():
+                work.mark(
+                    state=ExportRun.State.DONE,
+                    finished_at=work.clock(),
+                    n_bytes=size,
+                    n_calls=work.n_calls,
+                    n_rows=work.n_rows,
+                    key=saved,
+                )
+                audit.log_export(Call, work.n_calls, actor=work.actor, export=run.pk, kind=run.kind, with_legs=run.with_legs)
+        except BaseException:
+            default_storage.delete(saved)  # the row went, or another worker took over: nothing would name this file
+            raise
+
+
+def _file_of(run: ExportRun, lines: Iterable[Sequence[object]]) -> IO[bytes]:
+    if run.kind == ExportRun.Kind.XLSX:
+        return sheets.write_xlsx(lines, title=str(Call._meta.verbose_name_plural), widths=[18] * 40)
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
+    try:
+        for chunk in sheets.csv_chunks(lines):
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+class Lines:
+    """The rows of the file, the first of them headings."""
+
+    def __init__(self, work: _Work) -> None:
+        self.work, self.run = work, work.run
+        self.whole = masking.sees_numbers(work.actor)
+        account_id = self.run.account_id
+        self.agents = {one.pk: f"{one.name} ({one.staff_id})" for one in Agent.objects.for_account(account_id)}
+        self.groups = dict(SkillGroup.objects.for_account(account_id).values_list("pk", "name"))
+
+    def __iter__(self) -> Iterator[Sequence[object]]:
+        headings = [capfirst(str(heading)) for heading, _value in _OF_CALL]
+        if self.run.with_legs:
+            headings += [capfirst(str(heading)) for heading, _value in _OF_LEG]
+        yield headings
+        asked = json.loads(self.run.asked)
+        rows = _narrowed(self.work.actor, asked, before=self.run.created_at)
+        for page in pages(rows):
+            legs = self._legs([call.pk for call in page]) if self.run.with_legs else {}
+            for call in page:
+                cells = [value(self, call) for _heading, value in _OF_CALL]
+                self.work.n_calls += 1
+                if not self.run.with_legs:
+                    self.work.n_rows += 1
+                    yield cells
+                    continue
+                for leg in legs.get(call.pk, [None]):
+                    self.work.n_rows += 1
+                    yield cells + [value(self, leg) if leg is not None else "" for _heading, value in _OF_LEG]
+            self.work.mark(n_calls=self.work.n_calls, n_rows=self.work.n_rows, reached_at=page[-1].started_at)
+        self.work.mark(then_silent_for=PACKING)
+
+    def _legs(self, call_ids: list[int]) -> dict[int, list[CallLeg]]:
+        found: dict[int, list[CallLeg]] = defaultdict(list)
+        for leg in CallLeg.objects.for_account(self.run.account_id).filter(call_id__in=call_ids).order_by("call_id", "seq"):
+            found[leg.call_id].append(leg)
+        return found
+
+    def time(self, moment: dt.datetime | None) -> str:
+        return moment.astimezone(self.run.account.zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+    def number(self, number: str) -> str:
+        return masking.shown(number, whole=self.whole)
+
+    def text(self, text: str) -> str:
+        return masking.shown_text(text, whole=self.whole)
+
+
+def pages(rows: Any, size: int = PAGE) -> Iterator[list[Call]]:
+    """The rows, newest first, a page at a time, along the index of the time of start."""
+    rows = rows.order_by("-started_at", "-pk")
+    page = list(rows[:size])
+    while page:
+        yield page
+        last = page[-1]
+        if len(page) < size:
+            return
+        page = list(rows.filter(started_at__lte=last.started_at).exclude(started_at=last.started_at, pk__gte=last.pk)[:size])
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _label(choices: Any, value: str) -> str:
+    return str(dict(choices.choices).get(value, value))
+
+
+def _calling(lines: Lines, call: Call) -> str:
+    return call.calling_number if call.direction == Direction.OUTBOUND else lines.number(call.calling_number)
+
+
+def _called(lines: Lines, call: Call) -> str:
+    return call.called_number if call.direction == Direction.INBOUND else lines.number(call.called_number)
+
+
+def _of_call(name: str) -> Any:
+    column: Any = Call._meta.get_field(name)
+    return column.verbose_name
+
+
+def _of_leg(name: str) -> Any:
+    column: Any = CallLeg._meta.get_field(name)
+    return column.verbose_name
+
+
+Cell = Callable[[Lines, Any], object]
+_OF_CALL: list[tuple[Any, Cell]] = [
+    (_of_call("call_id"), lambda lines, call: call.call_id),
+    (_of_call("direction"), lambda lines, call: _label(Direction, call.direction)),
+    (_of_call("call_type"), lambda lines, call: call.call_type),
+    (_of_call("calling_number"), _calling),
+    (_of_call("called_number"), _called),
+    (_of_call("provider"), lambda lines, call: call.provider),
+    (_of_call("location"), lambda lines, call: call.location),
+    (_("started (account's time)"), lambda lines, call: lines.time(call.started_at)),
+    (_("answered (account's time)"), lambda lines, call: lines.time(call.answered_at)),
+    (_("ended (account's time)"), lambda lines, call: lines.time(call.ended_at)),
+    (_of_call("outcome"), lambda lines, call: _label(Outcome, call.outcome) or _label(CallState, call.state)),
+    (_of_call("disconnect_party"), lambda lines, call: _label(Party, call.disconnect_party)),
+    (_of_call("agent"), lambda lines, call: lines.agents.get(call.agent_id, "")),
+    (_of_call("skill_group"), lambda lines, call: lines.groups.get(call.skill_group_id, "")),
+    (_("whole call, seconds"), lambda lines, call: _seconds(call.total_seconds) if call.ended_at else ""),
+    (_("in IVR, seconds"), lambda lines, call: _seconds(call.ivr_seconds)),
+    (_("wait, seconds"), lambda lines, call: _seconds(call.wait_seconds)),
+    (_("ringing, seconds"), lambda lines, call: _seconds(call.ring_seconds)),
+    (_("talk, seconds"), lambda lines, call: _seconds(call.talk_seconds)),
+    (_("hold, seconds"), lambda lines, call: _seconds(call.hold_seconds)),
+    (_("wrap-up, seconds"), lambda lines, call: _seconds(call.wrap_up_seconds)),
+    (_of_call("n_transfers"), lambda lines, call: call.n_transfers),
+    (_of_call("rating_score"), lambda lines, call: _seconds(call.rating_score)),
+    (_("rating scale"), lambda lines, call: call.rating_scale or ""),
+    (_of_call("disposition"), lambda lines, call: call.disposition),
+    (_of_call("remark"), lambda lines, call: lines.text(call.remark)),
+]
+
+
+def _party(lines: Lines, leg: CallLeg) -> str:
+    if leg.kind == LegKind.EXTERNAL:
+        return lines.number(leg.number)
+    return lines.agents.get(leg.agent_id, "") if leg.agent_id else lines.text(leg.agent_reference)
+
+
+def _target(lines: Lines, leg: CallLeg) -> str:
+    return lines.agents.get(leg.transfer_agent_id, "") if leg.transfer_agent_id else lines.text(leg.transfer_to)
+
+
+_OF_LEG: list[tuple[Any, Cell]] = [
+    (_("leg"), lambda lines, leg: leg.seq),
+    (_("party of the leg"), lambda lines, leg: _label(LegKind, leg.kind)),
+    (pgettext_lazy("of a leg", "who"), _party),
+    (_("skill group of the leg"), lambda lines, leg: lines.groups.get(leg.skill_group_id, leg.skill_group_reference)),
+    (_of_leg("terminal"), lambda lines, leg: leg.terminal),
+    (_("provider of the leg"), lambda lines, leg: leg.provider),
+    (_("leg offered"), lambda lines, leg: lines.time(leg.offered_at)),
+    (_("leg answered"), lambda lines, leg: lines.time(leg.answered_at)),
+    (_("leg ended"), lambda lines, leg: lines.time(leg.ended_at)),
+    (_("hold of the leg, seconds"), lambda lines, leg: _seconds(leg.hold_seconds)),
+    (_of_leg("result"), lambda lines, leg: _label(LegResult, leg.result)),
+    (_of_leg("transfer_kind"), lambda lines, leg: leg.transfer_kind),
+    (_of_leg("transfer_to"), _target),
+]
+
+
+# --- Looking after them ----------------------------------------------------------------------------------------------
+
+
+def _is_due(at: dt.datetime) -> Q:
+    forgotten = Q(heartbeat_at=None) | Q(heartbeat_at__lt=at - dt.timedelta(seconds=LEASE_SECONDS))
+    return forgotten & Q(state__in=ExportRun.AT_WORK)
+
+
+def _fail(run: ExportRun, problem: str, at: dt.datetime) -> None:
+    mine = ExportRun.objects.filter(pk=run.pk, lease=run.lease, state=ExportRun.State.WRITING)
+    if mine.update(state=ExportRun.State.FAILED, problem=problem, finished_at=at):
+        delete_file(run.pk)
+
+
+def continue_exports(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
+    """Takes up runs whose nudge was lost or whose worker died; how many."""
+    due = ExportRun.objects.filter(_is_due(clock())).order_by("created_at").values_list("pk", flat=True)
+    return sum(work_on(pk, clock=clock) for pk in list(due))
+
+
+def forget_exports(*, at: dt.datetime) -> int:
+    """Removes exports older than a day, each file before its row; how many rows went."""
+    old = ExportRun.objects.filter(created_at__lt=at - KEPT_FOR)
+    old.filter(state__in=ExportRun.AT_WORK).update(state=ExportRun.State.FAILED, problem="late", finished_at=at)
+    n_gone = 0
+    for pk in list(old.order_by("pk").values_list("pk", flat=True)[:1000]):
+        if delete_file(pk):
+            n_gone += ExportRun.objects.filter(pk=pk, key="").delete()[0]
+    return n_gone
+
+
+def delete_file(run_id: int) -> bool:
+    """Deletes a run's file, if it has one; whether it has none now."""
+    key = ExportRun.objects.filter(pk=run_id).values_list("key", flat=True).first()
+    if not key:
+        return True
+    try:
+        default_storage.delete(key)
+    except Exception:  # whatever a storage raises: it is tried again with the timetable
+        log.exception("the file of export %d could not be deleted", run_id)
+        return False
+    ExportRun.objects.filter(pk=run_id, key=key).update(key="", n_bytes=0)
+    return True

@@ -33,6 +33,8 @@ TIMETABLE = {
     "forget_import_rows": ("configuration.tasks.forget_import_rows", crontab(hour="*", minute="40")),
     # Files of prompts that were cut off while they were stored, or replaced and not deleted, go.
     "sweep_prompt_files": ("configuration.tasks.sweep_prompt_files", crontab(minute="50")),
+    # Calls of the last month are matched with keywords that changed.
+    "match_keywords": ("calls.tasks.match_keywords", schedule(60.0)),
     # Exports whose nudge was lost or whose worker died are taken up.
     "continue_exports": ("calls.tasks.continue_exports", schedule(30.0)),
     # Exports older than a day are removed, each file before its row.
@@ -58,6 +60,7 @@ TITLES: dict[str, Promise] = {
     "continue_imports": _("Continue imports"),
     "forget_import_rows": _("Remove rows of old imports"),
     "sweep_prompt_files": _("Take away loose files of prompts"),
+    "match_keywords": _("Look for changed keywords"),
     "continue_exports": _("Continue exports"),
     "forget_exports": _("Remove old exports"),
     "forget_answers": _("Forget repeated answers"),

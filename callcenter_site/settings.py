@@ -140,6 +140,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     # Files may take minutes, in which events must not wait.
+    "calls.tasks.match_keywords": {"queue": "sounds"},
     "calls.tasks.write_export": {"queue": "sounds"},
     "calls.tasks.continue_exports": {"queue": "sounds"},
     "calls.tasks.store_sounds": {"queue": "sounds"},

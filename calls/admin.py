@@ -30,7 +30,8 @@ from calls import admin_filters as filters
 from calls import ingest, masking, narrowing, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
 from calls.agent_panels import PANELS
 from calls.export_admin import ExportsCalls
-from calls.models import AudioState, Call, CallEvent, Connection, EventState, Outcome, UnknownName
+from calls.hits import marked
+from calls.models import AudioState, Call, CallEvent, Connection, EventState, HitPlace, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
 from calls.timeline import agent_name, draw, group_name
@@ -161,6 +162,9 @@ class CallAdmin(ExportsCalls, GrowingAdmin):
         filters.LengthFilter,
         filters.RatingFilter,
         filters.DispositionFilter,
+        filters.KeywordFilter,
+        filters.KeywordCategoryFilter,
+        filters.KeywordSeverityFilter,
         filters.RemarkFilter,
     )
     list_select_related = ("agent", "skill_group")
@@ -330,6 +334,7 @@ class CallAdmin(ExportsCalls, GrowingAdmin):
             ServiceNumber.objects.visible_to(user).filter(number=number).values_list("label", flat=True).first() if number else ""
         )
         events, has_more_events = self._events(request, call, whole)
+        hits = list(call.keyword_hits.all())
         return {
             **self.admin_site.each_context(request),
             "title": _("Service record %(id)s") % {"id": call.call_id},
@@ -344,13 +349,20 @@ class CallAdmin(ExportsCalls, GrowingAdmin):
             "service_number_label": label,
             "outcome_label": OUTCOME_LABELS.get(call.outcome, "default"),
             **self._remark(request, call, whole),
+            "hits": hits,
+            "marked_remark": marked(
+                masking.shown_text(call.remark, whole=whole), [hit for hit in hits if hit.place == HitPlace.REMARK]
+            ),
             "legs": [_leg_row(leg, whole) for leg in call.legs.all()],
             "entries": [{"row": entry, "group": group_name(entry)} for entry in call.queue_entries.all()],
             "steps": [
                 {
                     "row": step,
                     "prompt": masking.shown_text(step.prompt, whole=whole),
-                    "input": masking.shown_text(step.input, whole=whole),
+                    "input": marked(
+                        masking.shown_text(step.input, whole=whole),
+                        [hit for hit in hits if hit.place == HitPlace.IVR and hit.seq == step.seq],
+                    ),
                 }
                 for step in call.ivr_steps.all()
             ],

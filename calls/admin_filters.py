@@ -17,7 +17,7 @@ from callcenter_site.admin_filters import Choice, Named, RangeFilter
 from calls import narrowing
 from calls.models import Call, Direction, EventState, Outcome
 from calls.vocabulary import TYPES
-from configuration.models import Disposition, ServiceNumber
+from configuration.models import Disposition, Keyword, ServiceNumber
 
 
 class DirectionFilter(Choice):
@@ -117,6 +117,47 @@ class DispositionFilter(OpenChoice):
     def values(self, request: HttpRequest) -> Iterable[str]:
         user: Any = request.user
         return Disposition.objects.visible_to(user).values_list("name", flat=True)
+
+
+class KeywordFilter(OpenChoice):
+    """By a keyword that was found. The three are of one hit, so the first of them that is on narrows by all."""
+
+    title = _("keyword")
+    parameter_name = "keyword"
+    names = ("keyword", "keyword_category", "keyword_severity")
+
+    def values(self, request: HttpRequest) -> Iterable[str]:
+        user: Any = request.user
+        return Keyword.objects.visible_to(user).values_list("phrase", flat=True)[:1000]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        asked = [request.GET.get(name, "") for name in self.names]
+        first = next((name for name, value in zip(self.names, asked, strict=True) if value), "")
+        if first != self.parameter_name:
+            return queryset
+        return narrowing.by_keyword(queryset, *asked, account_id=_account_of(request))
+
+
+class KeywordCategoryFilter(KeywordFilter):
+    title = _("keyword's category")
+    parameter_name = "keyword_category"
+
+    def values(self, request: HttpRequest) -> Iterable[str]:
+        user: Any = request.user
+        rows: Any = Keyword.objects.visible_to(user).exclude(category="").order_by()
+        return rows.values_list("category", flat=True).distinct()
+
+
+class KeywordSeverityFilter(KeywordFilter):
+    title = _("keyword's severity")
+    parameter_name = "keyword_severity"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Keyword.Severity.choices)
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        self.checked()
+        return super().queryset(request, queryset)
 
 
 class Has(Choice):

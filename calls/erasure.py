@@ -25,6 +25,7 @@ from calls.models import (
     EventState,
     IncomingSound,
     IvrStep,
+    KeywordHit,
     QueueEntry,
     Recording,
     StaleCallSlot,
@@ -50,6 +51,8 @@ KEPT = (
         people=("agent", "agent_reference", "number", "transfer_to", "transfer_agent"),
     ),
     Kept("calls.CallSeenBy", Lifetime.CALL_DATA, clock="call__ended_on", people=("viewer",)),
+    Kept("calls.KeywordHit", Lifetime.CALL_DATA, clock="call__ended_on"),
+    Kept("calls.KeywordMark", Lifetime.CONFIGURATION),
     Kept("calls.QueueEntry", Lifetime.CALL_DATA, clock="call__ended_on"),
     Kept("calls.IvrStep", Lifetime.CALL_DATA, clock="call__ended_on", people=("input",)),
     Kept("calls.Connection", Lifetime.CONFIGURATION),
@@ -155,6 +158,7 @@ def erase_calls(*, account: Account, ids: Sequence[int], up_to: dt.date, gone: C
     counts = Counter(files=n_files)
     for kind, model in (*_PARTS, *_AUDIO):
         counts[kind] += delete_rows(model._default_manager.filter(account_id=account.pk, call_id__in=pks))
+    delete_rows(KeywordHit.objects.for_account(account).filter(call_id__in=pks))
     delete_rows(CallSeenBy.objects.for_account(account).filter(call_id__in=pks))
     counts["files"] += delete_rows(coming.filter(call_key__in=list(locked.values())))
     counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=list(locked.values())))

@@ -307,6 +307,11 @@ def _calling(lines: Lines, call: Call) -> str:
     return call.calling_number if call.direction == Direction.OUTBOUND else lines.number(call.calling_number)
 
 
+def _looked_up(call: Call) -> str:
+    found = [_of_call(name) for name in ("provider", "location") if getattr(call, f"is_{name}_looked_up")]
+    return ", ".join(str(name) for name in found)
+
+
 def _called(lines: Lines, call: Call) -> str:
     return call.called_number if call.direction == Direction.INBOUND else lines.number(call.called_number)
 
@@ -330,6 +335,7 @@ _OF_CALL: list[tuple[Any, Cell]] = [
     (_of_call("called_number"), _called),
     (_of_call("provider"), lambda lines, call: call.provider),
     (_of_call("location"), lambda lines, call: call.location),
+    (_("looked up by the number"), lambda lines, call: _looked_up(call)),
     (_("started (account's time)"), lambda lines, call: lines.time(call.started_at)),
     (_("answered (account's time)"), lambda lines, call: lines.time(call.answered_at)),
     (_("ended (account's time)"), lambda lines, call: lines.time(call.ended_at)),

@@ -19,6 +19,7 @@ from calls.envelope import call_key_of
 from calls.models import Call, Direction, Outcome
 from calls.querysets import CallQuerySet
 from configuration.access import SEE_RECORDINGS, SEE_VOICEMAIL
+from configuration.models import Keyword
 
 
 class SecondsFilter(django_filters.NumberFilter):
@@ -66,6 +67,13 @@ class CallFilterSet(django_filters.FilterSet):
     )
     rating_min = SecondsFilter(method="by_range", help_text="Rated with this score or a higher one, whatever its scale.")
     rating_max = SecondsFilter(method="by_range", help_text="Rated with this score or a lower one, whatever its scale.")
+    keyword = django_filters.CharFilter(method="by_hit", max_length=100, help_text="Phrase of a keyword that was found.")
+    keyword_category = django_filters.CharFilter(
+        method="by_hit", max_length=60, help_text="Category of a keyword that was found."
+    )
+    keyword_severity = django_filters.ChoiceFilter(
+        method="by_hit", choices=Keyword.Severity.choices, help_text="Severity of a keyword that was found."
+    )
     has_remark = TruthFilter(field_name="has_remark", help_text="Whether somebody wrote a remark.")
     has_recording = TruthFilter(method="by_sound", help_text="Whether there is a recording; only for those who may know of it.")
     has_voicemail = TruthFilter(method="by_sound", help_text="Whether there is voicemail; only for those who may know of it.")
@@ -112,6 +120,11 @@ class CallFilterSet(django_filters.FilterSet):
         """The ends of a range are looked at together, once all parameters are read: `filter_queryset`."""
         return rows
 
+    @extend_schema_field(OpenApiTypes.STR)
+    def by_hit(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
+        """Of one and the same hit: looked at together, in `filter_queryset`."""
+        return rows
+
     @extend_schema_field(OpenApiTypes.BOOL)
     def by_sound(self, rows: CallQuerySet, name: str, value: str) -> CallQuerySet:
         right = SEE_RECORDINGS if name == "has_recording" else SEE_VOICEMAIL
@@ -124,6 +137,8 @@ class CallFilterSet(django_filters.FilterSet):
         asked, account_id = self.form.cleaned_data, self.request.user.account_id
         rows = narrowing.by_talk(rows, _number(asked["talk_min"]), _number(asked["talk_max"]), account_id=account_id)
         rows = narrowing.by_length(rows, _number(asked["length_min"]), _number(asked["length_max"]), account_id=account_id)
+        hit = (asked["keyword"], asked["keyword_category"], asked["keyword_severity"])
+        rows = narrowing.by_keyword(rows, *hit, account_id=account_id)
         least, most = _number(asked["rating_min"]), _number(asked["rating_max"])
         return narrowing.by_rating(rows, asked["rating"], least, most, account_id=account_id)
 

@@ -25,7 +25,7 @@ from calls.querysets import (
     VoicemailQuerySet,
 )
 from configuration.encryption import EncryptedTextField
-from configuration.models import ApiKey
+from configuration.models import ApiKey, Keyword
 from configuration.scoping import AccountOwned
 
 
@@ -407,6 +407,57 @@ class IvrStep(CallPart):
 
     def __str__(self) -> str:
         return f"{self.call_id}/{self.seq}"
+
+
+class HitPlace(models.TextChoices):
+    """Where a keyword was found."""
+
+    REMARK = "remark", _("in the remark")
+    IVR = "ivr", _("said in the IVR")
+
+
+class KeywordHit(AccountOwned):
+    """A keyword in what was said or written of a call. What the keyword was then is copied: a hit outlives its keyword."""
+
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="keyword_hits", verbose_name=_("service record"))
+    started_at = models.DateTimeField(help_text="When the call started.")
+    phrase = models.CharField(_("phrase"), max_length=100)
+    category = models.CharField(_("category"), max_length=60, blank=True)
+    severity = models.CharField(_("severity"), max_length=10, choices=Keyword.Severity)
+    place = models.CharField(_("where"), max_length=10, choices=HitPlace)
+    seq = models.PositiveSmallIntegerField(default=0, help_text="The IVR step; 0: none.")
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField(help_text="The first character after it.")
+
+    objects = OfVisibleCalls.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("keyword hit")
+        verbose_name_plural = _("keyword hits")
+        ordering = ["call_id", "place", "seq", "start"]
+        indexes = [
+            models.Index(fields=["account", "phrase", "started_at", "call"], name="hit_phrase"),
+            models.Index(fields=["account", "category", "started_at", "call"], name="hit_category"),
+            models.Index(fields=["account", "severity", "started_at", "call"], name="hit_severity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.call_id} {self.place}"
+
+
+class KeywordMark(AccountOwned):
+    """Which keywords an account's recent calls were matched with, and how far matching them anew has come."""
+
+    matched = models.CharField(max_length=64, blank=True, help_text="Fingerprint of the keywords all of them were matched with.")
+    matching = models.CharField(max_length=64, blank=True, help_text="Fingerprint of those they are being matched with.")
+    reached_at = models.DateTimeField(null=True, help_text="Start of the last call matched anew; they go newest first.")
+    reached_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account"], name="keyword_mark_once")]
+
+    def __str__(self) -> str:
+        return f"#{self.account_id}"
 
 
 class AudioState(models.TextChoices):

@@ -18,7 +18,7 @@ from django.db.models.lookups import Exact, GreaterThanOrEqual, In, LessThanOrEq
 
 from agents.querysets import own_groups, sees_account
 from callcenter_site.phone_numbers import canonical
-from calls.models import Call, CallSeenBy, Direction, Outcome
+from calls.models import Call, CallSeenBy, Direction, KeywordHit, Outcome
 from calls.querysets import CallQuerySet, with_viewer
 from configuration.models import Role
 
@@ -92,6 +92,13 @@ def by_rating(rows: Rows, rating: str, least: float | None, most: float | None, 
     if rating == GIVEN:
         rows = rows.filter(rating_asked=True, rating_score__isnull=False) if least is most is None else rows
     return _by_range(rows, "rating_score", least, most, Q(rating_asked=True), account_id=account_id)
+
+
+def by_keyword(rows: Rows, phrase: str, category: str, severity: str, *, account_id: int) -> Rows:
+    """With a hit that is all of these; empty: any."""
+    asked = {"phrase": phrase, "category": category, "severity": severity}
+    asked = {name: value for name, value in asked.items() if value}
+    return _among(rows, KeywordHit.objects.for_account(account_id).filter(**asked)) if asked else rows
 
 
 # --- The two ways ----------------------------------------------------------------------------------------------------

@@ -17,8 +17,10 @@ from agents.matching import find_agents, find_skill_groups
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import slots_between
+from calls.hits import note_hits
 from calls.incoming import same_file, upload_key
 from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold, seconds
+from calls.lookup import look_up
 from calls.models import (
     AudioState,
     Call,
@@ -77,6 +79,8 @@ _WRITTEN = (
     "has_remark",
     "has_recording",
     "has_voicemail",
+    "is_provider_looked_up",
+    "is_location_looked_up",
     "folded_at",
     "sealed_at",
 )
@@ -153,6 +157,8 @@ def replace(
     for model, rows in ((CallLeg, legs), (QueueEntry, entries), (IvrStep, steps)):
         touched |= _replace_parts(model, old_ids, rows)
     _note_seen_by([calls[key] for key in whole], legs, entries, old_ids)
+    is_new = {calls[key].pk for key in folded if key not in stored}
+    note_hits(account, list(calls.values()), steps, added_to={calls[key].pk for key in folded if key not in whole}, new=is_new)
     _add_audio(account, calls, folded, names)
     _mark(account, touched)
     note_unknown_names(account, names.unknown)
@@ -235,6 +241,7 @@ def _copy(account: Account, facts: CallFacts, names: _Names, call: Call) -> None
     call.has_remark = bool(call.remark.strip())
     call.calling_number = canonical(facts.calling_number, account.region)
     call.called_number = canonical(facts.called_number, account.region)
+    look_up(call, language=account.language)
     call.agent_id = names.agents.get(facts.last_agent)
     call.skill_group_id = names.groups.get(facts.last_skill_group)
 

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from calls import exporting, fetching, folder, incoming, ingest
+from calls import exporting, fetching, folder, hits, incoming, ingest
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,12 @@ def fetch_sounds() -> None:
 def watch_recordings() -> None:
     if settings.RECORDINGS_DIR:
         log.info("recordings folder: %s", folder.watch_configured(at=timezone.now()))
+
+
+@shared_task
+def match_keywords() -> None:
+    if n_calls := hits.match_anew(clock=timezone.now):
+        log.info("looked for changed keywords in %d calls", n_calls)
 
 
 @shared_task

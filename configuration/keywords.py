@@ -52,13 +52,24 @@ def keyword_hits(*, account: Account | int, text: str) -> list[Hit]:
 
 def find_hits(text: str, keywords: Iterable[Keyword]) -> list[Hit]:
     """Every place where a keyword stands, from the front; hits of different keywords may overlap."""
-    folded, places = _folded(text)
-    hits = [
-        Hit(keyword, places[start][0], places[end - 1][1]) if places else Hit(keyword, start, end)
-        for keyword in keywords
-        for start, end in _found(folded, fold(keyword.phrase), whole_word=keyword.match_mode == Keyword.MatchMode.WORD)
-    ]
-    return sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.keyword.phrase))
+    return Finder(keywords).find(text)
+
+
+class Finder:
+    """Looks for the same keywords in many texts."""
+
+    def __init__(self, keywords: Iterable[Keyword]) -> None:
+        self._sought = [(one, fold(one.phrase), one.match_mode == Keyword.MatchMode.WORD) for one in keywords]
+
+    def find(self, text: str) -> list[Hit]:
+        folded, places = _folded(text)
+        hits = [
+            Hit(keyword, places[start][0], places[end - 1][1]) if places else Hit(keyword, start, end)
+            for keyword, phrase, is_word in self._sought
+            if phrase in folded
+            for start, end in _found(folded, phrase, whole_word=is_word)
+        ]
+        return sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.keyword.phrase))
 
 
 def in_pieces(text: str, hits: Iterable[Hit]) -> list[Piece]:

@@ -1,0 +1,33 @@
+"""Telecom provider and location of a customer's number, where the platform does not say.
+
+They follow from the plan of numbers: whom a range was given to, and where. A number carried along to another provider, or a
+phone on a journey, is somewhere else; so what was looked up is marked, and the platform's word goes before it.
+"""
+
+from functools import lru_cache
+
+from callcenter_site.phone_numbers import location_of, provider_of
+from calls.masking import customer_number
+from calls.models import Call
+
+MOST_PROVIDER = 60
+MOST_LOCATION = 100
+
+
+def look_up(call: Call, *, language: str) -> None:
+    """Fills in what is missing, and says that it was looked up."""
+    call.is_provider_looked_up = call.is_location_looked_up = False
+    number = customer_number(call)
+    if (call.provider and call.location) or not number.startswith("+"):
+        return
+    provider, location = _found(number, language)
+    if not call.provider and provider:
+        call.provider, call.is_provider_looked_up = provider[:MOST_PROVIDER], True
+    if not call.location and location:
+        call.location, call.is_location_looked_up = location[:MOST_LOCATION], True
+
+
+@lru_cache(maxsize=20_000)
+def _found(number: str, language: str) -> tuple[str, str]:
+    spoken = language.partition("-")[0]  # the plans know languages, not how they are written
+    return provider_of(number, spoken), location_of(number, spoken)

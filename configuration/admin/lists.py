@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
@@ -89,6 +90,7 @@ class ListAdmin(PortalAdmin):
             "model_count": counts.items(),
             "ids": [] if is_all else list(queryset.values_list("pk", flat=True)),
             "n": n,
+            "n_said": number_format(n, force_grouping=True),
             "is_all": is_all,
             "perms_lacking": needed,
             "protected": held[:NAMED_BEFORE_DELETION],

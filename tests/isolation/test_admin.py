@@ -155,7 +155,8 @@ def test_pages_show_nothing_of_the_other_account(ours, theirs, operator, model, 
         assert_same(client, urls[0], urls[1], (foreign, MISSING_ID), theirs.canary, kind)
 
     request = request_of(person)
-    for item in page.get_list_filter(request):
+    # Filters are asked of who is offered most of them: what they narrow is the same for everybody of an account.
+    for item in page.get_list_filter(request) if kind == Role.Kind.ADMINISTRATOR else ():
         name = (
             (*getattr(item, "parameter_names", ()), getattr(item, "parameter_name", ""))[0] if isinstance(item, type) else item[0]
         )

@@ -34,6 +34,7 @@ from calls.hits import marked
 from calls.models import AudioState, Call, CallEvent, Connection, EventState, HitPlace, Outcome, UnknownName
 from calls.querysets import parts_seen_by
 from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
+from calls.saved_filters import KeepsFilters
 from calls.timeline import agent_name, draw, group_name
 from calls.wording import why_not_folded
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
@@ -146,7 +147,7 @@ class CallPaginator(BoundedPaginator):
 
 
 @admin.register(Call)
-class CallAdmin(ExportsCalls, GrowingAdmin):
+class CallAdmin(KeepsFilters, ExportsCalls, GrowingAdmin):
     list_display = ("started",)  # the rest depends on who asks: get_list_display
     list_display_links = ("started",)
     list_filter = (
@@ -191,7 +192,11 @@ class CallAdmin(ExportsCalls, GrowingAdmin):
         narrowed = request.GET.copy()
         for name in ("p", "e"):
             narrowed.pop(name, None)
-        extra = {"may_see_keys": may_see_keys, "export_query": narrowed.urlencode()}
+        extra = {
+            "may_see_keys": may_see_keys,
+            "export_query": narrowed.urlencode(),
+            **self.saved_filters_of(request),
+        }
         return super().changelist_view(request, {**(extra_context or {}), **extra})
 
     def list_shows(self, request: HttpRequest) -> Look | None:

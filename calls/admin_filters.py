@@ -127,8 +127,16 @@ class KeywordFilter(OpenChoice):
     names = ("keyword", "keyword_category", "keyword_severity")
 
     def values(self, request: HttpRequest) -> Iterable[str]:
-        user: Any = request.user
-        return Keyword.objects.visible_to(user).values_list("phrase", flat=True)[:1000]
+        return [phrase for phrase, _category in self.known(request)]
+
+    def known(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """Phrase and category of the account's keywords; asked for once for a page."""
+        asker: Any = request
+        if not hasattr(asker, "_keywords_known"):
+            rows = Keyword.objects.visible_to(asker.user).values_list("phrase", "category")
+            asker._keywords_known = list(rows[:2000])
+        found: list[tuple[str, str]] = asker._keywords_known
+        return found
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         asked = [request.GET.get(name, "") for name in self.names]
@@ -143,9 +151,7 @@ class KeywordCategoryFilter(KeywordFilter):
     parameter_name = "keyword_category"
 
     def values(self, request: HttpRequest) -> Iterable[str]:
-        user: Any = request.user
-        rows: Any = Keyword.objects.visible_to(user).exclude(category="").order_by()
-        return rows.values_list("category", flat=True).distinct()
+        return {category for _phrase, category in self.known(request)}
 
 
 class KeywordSeverityFilter(KeywordFilter):

@@ -78,6 +78,7 @@ KEPT = (
         people=("started_by", "asked"),
         files=("key",),
     ),
+    Kept("calls.SavedFilter", Lifetime.CONFIGURATION, people=("owner", "name")),
     Kept("calls.SoundSource", Lifetime.CONFIGURATION),
     Kept("calls.CallEvent", Lifetime.RAW_EVENTS, clock="received_at", people=("subject", "data")),
     Kept("calls.UnknownName", Lifetime.CALL_DATA, clock="first_seen_at", people=("name",)),

@@ -22,6 +22,7 @@ from calls.querysets import (
     ExportRunQuerySet,
     IncomingSoundQuerySet,
     OfVisibleCalls,
+    SavedFilterQuerySet,
     VoicemailQuerySet,
 )
 from configuration.encryption import EncryptedTextField
@@ -666,6 +667,27 @@ class UnknownName(AccountOwned):
         return self.name
 
 
+class SavedFilter(AccountOwned):
+    """How somebody narrowed the list of service records, kept under a name: for themselves, or for all of the account."""
+
+    owner = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
+    name = models.CharField(_("name"), max_length=60)
+    query = models.CharField(max_length=2000, help_text="As in the list's address; only parameters of its filters.")
+    is_shared = models.BooleanField(_("for everybody"), default=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = SavedFilterQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("saved filter")
+        verbose_name_plural = _("saved filters")
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "owner", "name"], name="saved_filter_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ExportRun(AccountOwned):
     """A list of service records somebody takes away as a file, written by a worker. File and row go after a day."""
 
@@ -734,3 +756,4 @@ class StaleCallSlot(AccountOwned):
 
 
 auditlog.register(SoundSource, mask_fields=["secret"], mask_callable="callcenter_site.audit.unsaid")
+auditlog.register(SavedFilter, exclude_fields=["query"])

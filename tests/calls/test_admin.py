@@ -216,7 +216,7 @@ def test_the_list_asks_the_same_number_of_questions_for_one_row_and_for_fifty(ad
     one = n_queries()
     for _ in range(49):
         CallFactory(account=account, agent=AgentFactory(account=account), skill_group=group)
-    assert n_queries() == one <= 8
+    assert n_queries() == one <= 10
 
 
 def test_a_long_list_is_counted_to_a_bound_that_moves_along(administrator, client, account, monkeypatch):

@@ -405,9 +405,13 @@ def continue_exports(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
     return sum(work_on(pk, clock=clock) for pk in list(due))
 
 
+def exports_to_forget(*, at: dt.datetime) -> Any:
+    return ExportRun.objects.filter(created_at__lt=at - KEPT_FOR)
+
+
 def forget_exports(*, at: dt.datetime) -> int:
     """Removes exports older than a day, each file before its row; how many rows went."""
-    old = ExportRun.objects.filter(created_at__lt=at - KEPT_FOR)
+    old = exports_to_forget(at=at)
     old.filter(state__in=ExportRun.AT_WORK).update(state=ExportRun.State.FAILED, problem="late", finished_at=at)
     n_gone = 0
     for pk in list(old.order_by("pk").values_list("pk", flat=True)[:1000]):

@@ -45,8 +45,6 @@ def test_the_platforms_word_wins_also_when_it_comes_later(account):
     assert origin(call) == ("Other", False, "Beijing", True)
 
 
-
-
 def test_the_customers_number_is_looked_up_whoever_called(account):
     call = fold(
         account, "10:00:00 started direction=outbound calling_number=01055500001 called_number=13800138000\n10:00:09 ended"

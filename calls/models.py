@@ -622,8 +622,8 @@ class Connection(AccountOwned):
 
     class Kind(models.TextChoices):
         TCCC = "tccc", _("Tencent Cloud Contact Center")
-        FREESWITCH = "freeswitch", _("FreeSWITCH")
-        ASTERISK = "asterisk", _("Asterisk")
+        FREESWITCH = "freeswitch", "FreeSWITCH"
+        ASTERISK = "asterisk", "Asterisk"
 
     kind = models.CharField(_("platform"), max_length=12, choices=Kind)
     name = models.CharField(_("name"), max_length=60, help_text=_("The API key it uses, or the host."))

@@ -255,6 +255,7 @@ def test_what_cannot_be_shown_is_said_in_the_readers_language(client, person):
     role = Role.objects.create(account=person.account, name="Clerk", permissions=["agents.enter_admin"], data_scope="account")
     person.role = role
     person.save()
+    client.force_login(person, backend="agents.sign_in.RoleBackend")  # another role ends the session
     refused = client.get("/admin/dashboard/")
     assert refused.status_code == 403 and "您无权访问" in refused.text
 

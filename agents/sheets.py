@@ -13,9 +13,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from agents.appointment import (
     EMAIL_CANNOT_BE_USED,
@@ -97,7 +96,7 @@ class _Phones(Column):
             try:
                 phone.clean()
             except ValidationError as error:
-                raise ValidationError([_now("%s: ") % part[:40] + message for message in error.messages]) from error
+                raise ValidationError([gettext("%s: ") % part[:40] + message for message in error.messages]) from error
             numbers.append(phone.number)
         return list(dict.fromkeys(numbers))
 
@@ -281,7 +280,7 @@ class AgentSheet(Sheet):
                 continue
             first = seen.setdefault(("email", digest), row.number)
             if first != row.number:
-                row.fail("email", _now("The same as in row %d.") % first)
+                row.fail("email", gettext("The same as in row %d.") % first)
             elif held.get(digest, row.instance.pk) != row.instance.pk:
                 row.fail("email", EMAIL_CANNOT_BE_USED)
 
@@ -299,7 +298,7 @@ class AgentSheet(Sheet):
             key = phone.kind, phone.number_hash
             first = seen.setdefault(key, row.number)
             if first != row.number:
-                row.fail(kinds[phone.kind], _now("The same as in row %d.") % first)
+                row.fail(kinds[phone.kind], gettext("The same as in row %d.") % first)
             elif key in held and held[key].agent_id != row.instance.pk:
                 row.fail(kinds[phone.kind], NUMBER_IN_USE)
 

@@ -164,7 +164,6 @@ class VoicemailAdmin(GrowingAdmin):
         stored = self.get_queryset(request).get(pk=obj.pk)
         user: Any = request.user
         voicemail.assign(messages=[stored], to=obj.assigned_to, by=user)
-        self.read_back(request, obj)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "assigned_to":

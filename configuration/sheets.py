@@ -8,9 +8,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
@@ -126,7 +125,7 @@ class BlacklistSheet(Sheet):
         for row, (values, key) in zip(batch, told, strict=True):
             first = seen.setdefault(key, row.number)
             if first != row.number and key[0]:
-                row.fail(self.key_column, _now("The same as in row %d.") % first)
+                row.fail(self.key_column, gettext("The same as in row %d.") % first)
             known = there.get(key)
             until = values.get("blocked_until", known[3] if known else None)
             if key[1] or until is not None:

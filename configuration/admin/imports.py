@@ -23,7 +23,7 @@ from django.http import (
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -292,7 +292,7 @@ class ImportRunAdmin(FactAdmin):
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         reader: Any = request.user
-        heading = (_now("Row"), _now("Column"), _now("Cell"), _now("What is wrong"))
+        heading = (gettext("Row"), gettext("Column"), gettext("Cell"), gettext("What is wrong"))
 
         def rows() -> Iterator[tuple[Any, ...]]:
             yield heading

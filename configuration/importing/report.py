@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from configuration.access import SEE_FULL_NUMBER
@@ -34,7 +34,7 @@ def errors_of(run: ImportRun, *, reader: Actor) -> Iterator[tuple[int, str, str,
         cells = {number: dict(zip(run.columns, said, strict=False)) for number, said in json.loads(chunk.rows or "[]")}
         for number, name, said in json.loads(chunk.errors or "[]"):
             if name in titles and name not in shown:
-                yield number, titles[name], "", _now("You may not see this column.")
+                yield number, titles[name], "", gettext("You may not see this column.")
             else:
                 cell = cells.get(number, {}).get(name, "")
                 yield number, titles.get(name, name), shown[name](cell) if name in shown else "", said

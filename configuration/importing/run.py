@@ -18,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 
 from callcenter_site import audit
 from configuration.access import holds
@@ -271,7 +271,7 @@ def _write_one(sheet: Sheet, row: SheetRow) -> None:
         with transaction.atomic():
             sheet.write([row])
     except IntegrityError:
-        row.fail(sheet.key_column, _now("This is in use already."))
+        row.fail(sheet.key_column, gettext("This is in use already."))
 
 
 def _fail(run: ImportRun, problem: str, at: dt.datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.columns import changed_since, columns_of
@@ -173,7 +173,7 @@ class Sheet:
             keys.append(key)
             first = seen.setdefault(_loosely(key) if self.key_is_name else key, row.number)
             if first != row.number and key[0]:
-                row.fail(self.key_column, _now("The same as in row %d.") % first)
+                row.fail(self.key_column, gettext("The same as in row %d.") % first)
         there = self.find(keys)
         for row, told, key in zip(batch, values, keys, strict=True):
             if self.key_is_name and key not in there and key[0] and (held := self.held_as(key)) is not None:

@@ -40,7 +40,7 @@ from django.test.utils import setup_databases, teardown_databases
 from agents.models import Agent, SkillGroup, StatusChange
 from calls.demo import center as demo
 from calls.demo.simulator import history
-from calls.models import Call, CallEvent, CallLeg, EventState, IvrStep, QueueEntry, Recording, Voicemail
+from calls.models import Call, CallEvent, CallLeg, CallSeenBy, EventState, IvrStep, KeywordHit, QueueEntry, Recording, Voicemail
 from calls.tasks import fold_events
 from configuration.access import create_built_in_roles
 from configuration.api_keys import create_api_key
@@ -49,7 +49,7 @@ from configuration.models import Account, ApiKey, Role
 LIMIT = 0.25
 BATCH = 1000
 PORT = 8977
-TABLES = (CallEvent, Call, CallLeg, QueueEntry, IvrStep, Recording, Voicemail, StatusChange)
+TABLES = (CallEvent, Call, CallLeg, CallSeenBy, KeywordHit, QueueEntry, IvrStep, Recording, Voicemail, StatusChange)
 
 
 def main() -> int:

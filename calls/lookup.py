@@ -6,6 +6,8 @@ phone on a journey, is somewhere else; so what was looked up is marked, and the 
 
 from functools import lru_cache
 
+from django.conf import settings
+
 from callcenter_site.phone_numbers import location_of, provider_of
 from calls.masking import customer_number
 from calls.models import Call
@@ -18,7 +20,7 @@ def look_up(call: Call, *, language: str) -> None:
     """Fills in what is missing, and says that it was looked up."""
     call.is_provider_looked_up = call.is_location_looked_up = False
     number = customer_number(call)
-    if (call.provider and call.location) or not number.startswith("+"):
+    if (call.provider and call.location) or not number.startswith("+") or not settings.LOOK_UP_NUMBERS:
         return
     provider, location = _found(number, language)
     if not call.provider and provider:

@@ -52,6 +52,12 @@ def test_the_customers_number_is_looked_up_whoever_called(account):
     assert call.direction == Direction.OUTBOUND and call.provider == "China Mobile"
 
 
+def test_an_operator_may_have_nothing_looked_up(account, settings):
+    settings.LOOK_UP_NUMBERS = False
+    call = fold(account, "10:00:00 started calling_number=13800138000\n10:00:09 ended")
+    assert origin(call) == ("", False, "", False)
+
+
 @pytest.mark.parametrize("number", ["8001", "anonymous", "", "+999123456789"])
 def test_what_is_no_number_of_a_country_has_neither(account, number):
     call = fold(account, f"10:00:00 started calling_number={number}\n10:00:09 ended")

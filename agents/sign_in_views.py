@@ -350,7 +350,8 @@ def _remind_of_codes(request: HttpRequest, agent: Agent, *, used_one: bool) -> N
     if not used_one and left > FEW_CODES:
         return
     said = ngettext("%d recovery code is left.", "%d recovery codes are left.", left) % left
-    messages.warning(request, f"{said} {_('Make new ones under “Your sign-in”; if your phone is gone, set up another there.')}")
+    advice = _("Make new ones under “Your sign-in”; if your phone is gone, set up another there.")
+    messages.warning(request, f"{said} {advice}")
 
 
 def _codes_page(request: HttpRequest, codes: list[str], title: str, next_page: str) -> HttpResponse:

@@ -116,7 +116,7 @@ def in_source() -> dict[Key, Path]:
         root = Path(settings.BASE_DIR) / folder
         for path in sorted(root.rglob("*.py")):
             found.update(dict.fromkeys(in_python(path), path))
-        for path in sorted(root.rglob("*.html")):
+        for path in sorted([*root.rglob("*.html"), *root.rglob("*.txt")]):
             found.update(dict.fromkeys(in_template(path), path))
     return found
 

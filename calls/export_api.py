@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -82,6 +82,7 @@ class ExportViewSet(AccountReadViewSet):
         ),
         request=ExportRequestSerializer,
         responses={201: ExportRunSerializer},
+        examples=[OpenApiExample("Answered calls", value={"kind": "csv", "filters": {"outcome": ["answered"]}}, request_only=True)],
     )
     @once
     def create(self, request: Request) -> Response:

@@ -22,7 +22,7 @@ async function look() {
   clearTimeout(timer);
   const isBeat = !isRefused && performance.now() - lastBeat >= BEAT - LOOK / 2;
   isRefused = false;
-  let pause = isLive ? BEAT : LOOK;
+  let pause = LOOK; // the stream makes it sooner; what it misses is seen within these seconds
   try {
     const answer = await ask(isBeat);
     const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");

@@ -49,7 +49,7 @@ class ExportRunSerializer(AccountSerializer):
             "link",
         ]
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
     def get_link(self, run: ExportRun) -> str | None:
         view, request = self.context["view"], self.context["request"]
         if view.action != "retrieve" or run.state != ExportRun.State.DONE or not exporting.belongs_to(run, request.user):
@@ -82,7 +82,9 @@ class ExportViewSet(AccountReadViewSet):
         ),
         request=ExportRequestSerializer,
         responses={201: ExportRunSerializer},
-        examples=[OpenApiExample("Answered calls", value={"kind": "csv", "filters": {"outcome": ["answered"]}}, request_only=True)],
+        examples=[
+            OpenApiExample("Answered calls", value={"kind": "csv", "filters": {"outcome": ["answered"]}}, request_only=True)
+        ],
     )
     @once
     def create(self, request: Request) -> Response:

@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from agents.models import Agent, SkillGroup, SkillGroupMember
 from benchmarks.dashboard import DAYS, NUMBERS, batches, insert
-from calls.models import Call, CallLeg, CallSeenBy, QueueEntry, Recording, Voicemail
+from calls.models import Call, CallLeg, CallSeenBy, KeywordHit, QueueEntry, Recording, Voicemail
 from configuration.access import create_built_in_roles
 from configuration.models import Account, Role, ServiceNumber
 
@@ -156,7 +156,7 @@ class Center:
     def _completed(self, calls: list[Any], entries: list[Any], legs: list[Any]) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         """With what the dashboard does not count: who took the call, rating, remark, sound, and who sees it."""
         chance, by_id = self.chance, {call["id"]: call for call in calls}
-        recordings, voicemails = [], []
+        recordings, voicemails, hits = [], [], []
         for call in calls:
             call["skill_group_id"] = chance.choices(self.groups, SHARES)[0]
             call["provider"] = chance.choices((*PROVIDERS, ""), (50, 30, 18, 0.05, 2))[0]
@@ -185,10 +185,26 @@ class Center:
                 "state": "stored",
             }
             sound |= {"recorded_at": call["ended_at"], "duration_seconds": 10.0}
+            if call["remark"]:
+                rare = chance.random() < 0.003
+                hit = {"phrase": "lawyer" if rare else "invoice", "severity": "critical" if rare else "info", "place": "remark"}
+                hits.append({**hit, "account_id": self.account.pk, "call_id": call["id"], "start": 14, "end": 21})
+                hits[-1]["started_at"] = call["started_at"]
             if call["has_recording"]:
                 recordings.append(sound)
             if call["has_voicemail"]:
                 voicemails.append(sound)
+        viewers = self._pass_on(by_id, entries, legs)
+        yield Call, calls
+        yield QueueEntry, entries
+        yield CallLeg, legs
+        yield Recording, recordings
+        yield Voicemail, voicemails
+        yield CallSeenBy, viewers
+        yield KeywordHit, hits
+
+    def _pass_on(self, by_id: dict[int, Any], entries: list[Any], legs: list[Any]) -> list[dict[str, Any]]:
+        """Gives the parts their group and agent, and some calls another agent before; the rows of who sees the calls."""
         more = []
         for part in (*entries, *legs):
             call = by_id[part["call_id"]]
@@ -196,21 +212,15 @@ class Center:
         for leg in legs:
             call = by_id[leg["call_id"]]
             leg["agent_id"] = call["agent_id"]
-            if chance.random() < 0.1:  # passed on before
-                more.append({**leg, "seq": 2, "agent_id": chance.choice(self.agents), "queue_seq": None})
+            if self.chance.random() < 0.1:  # passed on before
+                more.append({**leg, "seq": 2, "agent_id": self.chance.choice(self.agents), "queue_seq": None})
         legs += more
-        seen = {(call["id"], -call["skill_group_id"]) for call in calls}
+        seen = {(call["id"], -call["skill_group_id"]) for call in by_id.values()}
         seen |= {(leg["call_id"], leg["agent_id"]) for leg in legs}
-        viewers = [
+        return [
             {"account_id": self.account.pk, "call_id": pk, "viewer": viewer, "started_at": by_id[pk]["started_at"]}
             for pk, viewer in sorted(seen)
         ]
-        yield Call, calls
-        yield QueueEntry, entries
-        yield CallLeg, legs
-        yield Recording, recordings
-        yield Voicemail, voicemails
-        yield CallSeenBy, viewers
 
     def askers(self) -> dict[str, Client]:
         people = {
@@ -265,7 +275,7 @@ class Center:
             "talk over 1 h": "talk_from=1:00:00",
             "talk 10 to 12 s": "talk_from=0:10&talk_to=0:12",
             "whole call over 20 min": "length_from=20:00",
-            "rating 1 to 2": "rating=1-2",
+            "rating 1 to 2": "rating_from=1&rating_to=2",
             "rated": "rating=given",
             "asked, not rated": "rating=not_given",
             "has recording": "recording=yes",
@@ -274,6 +284,9 @@ class Center:
             "has remark": "remark=yes",
             "disposition, common": "disposition=sold",
             "disposition, rare": "disposition=complaint",
+            "keyword, common": "keyword=invoice",
+            "keyword, rare": "keyword=lawyer",
+            "critical keyword": "keyword_severity=critical",
             "number, rare": f"q={rare}",
             "number, common": f"q={NUMBERS[0]}",
             "number, none": "q=+8613900000000",

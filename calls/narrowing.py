@@ -58,7 +58,8 @@ def by_outcomes(rows: Rows, outcomes: list[str], *, account_id: int) -> Rows:
     stored = sorted({"" if outcome == OPEN else outcome for outcome in outcomes})
     if len(stored) == 1:
         return rows.filter(outcome=stored[0])
-    return _either_way(rows, Q(outcome__in=stored), Q(In(Coalesce(F("outcome"), Value("")), stored)), account_id=account_id)
+    hidden = Q(In(Coalesce(F("outcome"), Value("")), stored))
+    return _either_way(rows, Q(outcome__in=stored), hidden, Q(), account_id=account_id)
 
 
 def by_service_number(rows: Rows, number: str, *, account_id: int) -> Rows:
@@ -91,7 +92,8 @@ def by_rating(rows: Rows, rating: str, least: float | None, most: float | None, 
         rows = rows.filter(rating_asked=True, rating_score=None)
     if rating == GIVEN:
         rows = rows.filter(rating_asked=True, rating_score__isnull=False) if least is most is None else rows
-    return _by_range(rows, "rating_score", least, most, Q(rating_asked=True), account_id=account_id)
+    # Whether it was asked for comes before the score in the index.
+    return _by_range(rows, "rating_score", least, most, Q(), account_id=account_id, begins_with=Q(rating_asked=True))
 
 
 def by_keyword(rows: Rows, phrase: str, category: str, severity: str, *, account_id: int) -> Rows:
@@ -104,10 +106,12 @@ def by_keyword(rows: Rows, phrase: str, category: str, severity: str, *, account
 # --- The two ways ----------------------------------------------------------------------------------------------------
 
 
-def _by_range(rows: Rows, column: str, least: float | None, most: float | None, also: Q, *, account_id: int) -> Rows:
+def _by_range(
+    rows: Rows, column: str, least: float | None, most: float | None, also: Q, *, account_id: int, begins_with: Q | None = None
+) -> Rows:
     if least is None and most is None:
         return rows
-    plain, hidden = also, also
+    plain, hidden = begins_with or Q(), begins_with or Q()
     unindexed = Coalesce(F(column), Value(-1.0))
     if least is not None:
         plain, hidden = plain & Q(**{f"{column}__gte": least}), hidden & Q(GreaterThanOrEqual(unindexed, least))
@@ -115,19 +119,22 @@ def _by_range(rows: Rows, column: str, least: float | None, most: float | None, 
         plain, hidden = plain & Q(**{f"{column}__lte": most}), hidden & Q(LessThanOrEqual(unindexed, most))
         if least is None:  # a missing value is no small one
             hidden &= Q(GreaterThanOrEqual(unindexed, 0.0))
-    return _either_way(rows, plain, hidden, account_id=account_id)
+    return _either_way(rows, plain, hidden, also, account_id=account_id)
 
 
-def _either_way(rows: Rows, plain: Q, hidden: Q, *, account_id: int) -> Rows:
-    """`plain` and `hidden` say the same, the second so that no index serves it."""
+def _either_way(rows: Rows, plain: Q, hidden: Q, also: Q, *, account_id: int) -> Rows:
+    """`plain` and `hidden` say the same, the second so that no index serves it. What must hold `also` is not counted: the
+    index that counts does not know it."""
     fitting: Any = Call.objects.for_account(account_id).filter(plain).order_by()
+    rows = rows.filter(also)
     return rows.filter(pk__in=fitting.values("pk")) if _up_to_few(fitting) <= FEW else rows.filter(hidden)
 
 
 def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, account_id: int) -> Rows:
     calls: Any = Call.objects.for_account(account_id).order_by()
     called, calling = Q(called_number=number) & if_called, Q(calling_number=number) & if_calling
-    n_to, n_from = _up_to_few(calls.filter(called)), _up_to_few(calls.filter(calling))
+    # Counted by the number alone, along its index; which direction it has stands in the row.
+    n_to, n_from = _up_to_few(calls.filter(called_number=number)), _up_to_few(calls.filter(calling_number=number))
     if not n_to or not n_from:  # nearly always: one column, whose index gives its calls in order
         return rows.filter(called if n_to else calling)
     if n_to + n_from <= FEW:

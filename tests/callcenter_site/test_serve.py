@@ -92,8 +92,8 @@ def test_one_process_serves_runs_the_timetable_and_stops_cleanly(portal, folder,
     status, body = get(f"{url}readyz")
     assert status == 200 and set(json.loads(body).values()) == {"ok"}
     before, done = runs_of(folder, "fold_events"), jobs_done(folder)  # the folder has seen other runs of the portal
-    # Timetable to queue to worker to job, the whole way: of three jobs done, one at least is the most frequent.
-    assert eventually(lambda: jobs_done(folder) >= done + 3, START_SECONDS)
+    # Timetable to queue to worker to job, the whole way: of so many jobs done, one at least is among the most frequent.
+    assert eventually(lambda: jobs_done(folder) >= done + 12, START_SECONDS)
 
     began = time.monotonic()
     process.send_signal(number)

@@ -7,8 +7,9 @@ import threading
 import pytest
 from django.utils import timezone
 
+from callcenter_site import outgoing
 from calls import fetching, spool
-from calls.fetching import WAITS, fetch_due, is_public
+from calls.fetching import WAITS, fetch_due
 from calls.models import AudioState, Recording, SoundSource
 from tests.calls.sounds import WAV
 from tests.factories import CallFactory, RecordingFactory
@@ -125,61 +126,17 @@ def test_nothing_inside_is_asked_whatever_it_is_called(account, host, settings, 
     row = announced(account, f"http://{name}:{host.server_port}/a.wav")
     fetch_due(at=now())
     assert row.error in ("",) and failed(row)[0] in (AudioState.FAILED, AudioState.EXPECTED)
-    assert failed(row)[2] in (fetching.PRIVATE, fetching.NOT_LISTED, fetching.NO_SUCH_HOST) and not host.asked
+    assert failed(row)[2] in (outgoing.PRIVATE, fetching.NOT_LISTED, outgoing.NO_SUCH_HOST) and not host.asked
 
 
 def test_a_host_of_a_public_and_a_private_address_is_not_asked(account, host, settings, monkeypatch):
     settings.FETCH_NETWORKS = []
     SoundSource.objects.create(account=account, host="files.example.com", allows_http=True)
     found = [(2, 1, 6, "", ("8.8.8.8", 80)), (2, 1, 6, "", ("10.0.0.1", 80))]
-    monkeypatch.setattr("calls.fetching.socket.getaddrinfo", lambda *args, **kwargs: found)
+    monkeypatch.setattr("callcenter_site.outgoing.socket.getaddrinfo", lambda *args, **kwargs: found)
     row = announced(account, "http://files.example.com/a.wav")
     fetch_due(at=now())
-    assert failed(row) == (AudioState.FAILED, True, fetching.PRIVATE)
-
-
-PRIVATE = [
-    "127.0.0.1",
-    "10.1.2.3",
-    "172.16.0.1",
-    "192.168.1.1",
-    "169.254.169.254",
-    "100.100.100.200",
-    "0.0.0.0",
-    "224.0.0.1",
-    "255.255.255.255",
-    "240.0.0.1",
-    "192.0.2.1",
-    "198.18.0.1",
-    "::1",
-    "::",
-    "fe80::1",
-    "fe80::1%eth0",
-    "fc00::1",
-    "fd00:ec2::254",
-    "ff02::1",
-    "::ffff:127.0.0.1",
-    "::ffff:169.254.169.254",
-    "::127.0.0.1",
-    "64:ff9b::7f00:1",
-    "64:ff9b::a9fe:a9fe",
-    "2002:7f00:1::",
-    "2002:a9fe:a9fe::",
-    "fec0::1",
-    "2001:db8::1",
-]
-
-
-@pytest.mark.parametrize("address", PRIVATE)
-def test_private_and_reserved_addresses_are_none_of_ours(settings, address):
-    settings.FETCH_NETWORKS = []
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "119.28.28.28", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
-def test_public_addresses_are_asked(settings, address):
-    settings.FETCH_NETWORKS = []
-    assert is_public(address)
+    assert failed(row) == (AudioState.FAILED, True, outgoing.PRIVATE)
 
 
 def test_a_redirect_is_followed_to_listed_hosts_only(account, host, source):
@@ -198,14 +155,14 @@ def test_a_redirect_into_the_inside_is_not_followed(account, host, source, setti
     host.answers["/a.wav"] = (302, {"Location": "http://127.0.0.2/b.wav"}, b"")
     row = announced(account, host.url("/a.wav"))
     fetch_due(at=now())
-    assert failed(row) == (AudioState.FAILED, True, fetching.PRIVATE)
+    assert failed(row) == (AudioState.FAILED, True, outgoing.PRIVATE)
 
 
 def test_a_circle_of_redirects_ends(account, host, source):
     host.answers["/a.wav"] = (302, {"Location": "/a.wav"}, b"")
     row = announced(account, host.url("/a.wav"))
     fetch_due(at=now())
-    assert failed(row)[2] == fetching.TOO_MANY_REDIRECTS and len(host.asked) == 4
+    assert failed(row)[2] == outgoing.TOO_MANY_REDIRECTS and len(host.asked) == 4
 
 
 @pytest.mark.parametrize(
@@ -214,7 +171,7 @@ def test_a_circle_of_redirects_ends(account, host, source):
         ((503, {}, b""), "its host answered 503"),
         ((200, {}, b"<html>"), "the file was not taken: This is not a WAV, MP3, OGG or M4A sound file, whatever its name says."),
         ((200, {}, WAV[:-10]), "the file was not taken: The file is cut off: it says that it goes on where it ends."),
-        ((200, {"Content-Length": str(len(WAV) + 5)}, WAV), fetching.BROKEN_OFF),
+        ((200, {"Content-Length": str(len(WAV) + 5)}, WAV), outgoing.BROKEN_OFF),
     ],
 )
 def test_what_may_yet_come_is_asked_again_for_a_day_and_then_given_up(account, host, source, answer, reason):
@@ -236,7 +193,7 @@ def test_nobody_answering_is_tried_again(account, host, source):
     host.server_close()
     row = announced(account, host.url("/a.wav"))
     fetch_due(at=now())
-    assert failed(row) == (AudioState.EXPECTED, False, fetching.NO_CONNECTION)
+    assert failed(row) == (AudioState.EXPECTED, False, outgoing.NO_CONNECTION)
 
 
 def test_a_file_without_end_is_given_up(account, host, source, monkeypatch):
@@ -248,11 +205,11 @@ def test_a_file_without_end_is_given_up(account, host, source, monkeypatch):
 
 
 def test_a_file_that_comes_too_slowly_is_left(account, host, source, monkeypatch):
-    monkeypatch.setattr("calls.fetching.MOST_SECONDS", -1)
+    monkeypatch.setattr("callcenter_site.outgoing.DOWNLOAD_SECONDS", -1)
     host.answers["/a.wav"] = (200, {}, WAV)
     row = announced(account, host.url("/a.wav"))
     fetch_due(at=now())
-    assert failed(row)[2] == fetching.TOO_SLOW
+    assert failed(row)[2] == outgoing.TOO_SLOW
 
 
 def test_a_full_spool_costs_no_attempt(account, host, source, settings):
@@ -277,7 +234,7 @@ def test_a_source_listed_later_fetches_what_was_refused(account, host):
 def test_what_is_no_address_is_not_asked(account, reference):
     row = announced(account, reference)
     fetch_due(at=now())
-    assert failed(row)[0] == AudioState.FAILED and failed(row)[2] in (fetching.NO_ADDRESS, fetching.NOT_LISTED)
+    assert failed(row)[0] == AudioState.FAILED and failed(row)[2] in (outgoing.NO_ADDRESS, fetching.NOT_LISTED)
 
 
 def test_two_workers_ask_once(account, host, source):

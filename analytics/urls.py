@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import views
+from analytics import staffing_views, views
 
 app_name = "analytics"
 urlpatterns = [
     path("", admin.site.admin_view(views.home), name="home"),
     path("dashboard/", admin.site.admin_view(views.dashboard), name="dashboard"),
+    path("staffing/", admin.site.admin_view(staffing_views.calculator), name="staffing"),
 ]

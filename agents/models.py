@@ -15,9 +15,10 @@ from django_otp.models import Device, ThrottlingMixin
 
 from agents.querysets import AgentManager, AgentQuerySet, OfAgentQuerySet, SkillGroupQuerySet
 from callcenter_site.fields import Sha256Field
-from callcenter_site.phone_numbers import canonical, is_number
+from callcenter_site.names import is_visible
+from callcenter_site.phone_numbers import one_number
 from configuration.encryption import EncryptedTextField, blind_index, installation_index
-from configuration.models import QuickReplyGroup, Role, ScreenPop, ServiceNumber
+from configuration.models import QuickReplyGroup, Role, ScreenPop, ServiceNumber, in_one_line, needed_name
 from configuration.scoping import AccountOwned
 
 EMAIL_CONTEXT = "agents_agent.email"
@@ -116,6 +117,20 @@ class Agent(AbstractBaseUser):
     def __str__(self) -> str:
         return self.name or self.staff_id or f"#{self.pk}"
 
+    def clean(self) -> None:
+        super().clean()
+        errors: dict[str, Any] = {}
+        for field in ("name", "staff_id"):
+            try:
+                setattr(self, field, needed_name(getattr(self, field), field=field))
+            except ValidationError as error:
+                errors |= error.error_dict
+        self.nickname = in_one_line(self.nickname)
+        if self.nickname and not is_visible(self.nickname):
+            errors["nickname"] = _("There is nothing to see in this. Leave it empty or write a name.")
+        if errors:
+            raise ValidationError(errors)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email_hash = email_index(self.email)
         super().save(*args, **_with_hash(kwargs, "email"))
@@ -198,9 +213,10 @@ class AgentPhone(AccountOwned):
         super().save(*args, **_with_hash(kwargs, "number"))
 
     def clean(self) -> None:
-        self.number = canonical(self.number, self.account.region)
-        if not is_number(self.number):
-            raise ValidationError({"number": _("This is not a phone number.")})
+        try:
+            self.number = one_number(self.number, self.account.region)
+        except ValidationError as error:
+            raise ValidationError({"number": error}) from error
 
 
 OPERATOR_PERMISSIONS = frozenset(
@@ -254,6 +270,9 @@ class SkillGroup(AccountOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        self.name = needed_name(self.name)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Service numbers lead to a group by its name, so they go along when it gets another."""

@@ -122,7 +122,89 @@ def readable(number: str) -> str:
 
 def is_number(text: str) -> bool:
     """Whether somebody could dial it: digits, perhaps with a plus, a star or a hash."""
-    return re.fullmatch(r"\+?[\d*#]{2,31}", text) is not None
+    return re.fullmatch(r"(?=.*\d)\+?[\d*#]{2,31}", text) is not None
+
+
+def one_number(written: str, region: str) -> str:
+    """What somebody typed as a number, in its canonical form. Refused in plain words: several numbers in one, signs that
+    no number has, and too few or too many digits.
+
+    The platform's own numbers are not asked this: whatever it writes is kept.
+    """
+    _require_one(written, region)
+    text = _without_noise(written)
+    number = canonical(text, region)
+    digits = len(re.findall(r"\d", number))
+    if "*" in text + number or "#" in text + number:
+        # Read as a telephone's keys, 8001*5 would be somebody's number; and a code of stars alone is none.
+        is_one = number == text and re.fullmatch(r"[\d*#]{2,20}", text, re.ASCII) is not None and digits > 0
+    else:
+        is_one = re.fullmatch(r"\+?\d+", number, re.ASCII) is not None
+    if not is_one:
+        raise ValidationError(_("This is not a phone number."))
+    if number.startswith("+") and digits < 7:
+        raise ValidationError(_("This is too short: after + come the country code and the whole number."))
+    if digits < 2 and number.isdigit():
+        raise ValidationError(_("This is too short for a phone number."))
+    if digits > (15 if number.startswith("+") else 20):
+        raise ValidationError(_("This is too long for one phone number."))
+    return number
+
+
+def one_prefix(written: str, region: str) -> str:
+    """The same of the beginning of numbers, without its star."""
+    _require_one(written, region)
+    prefix = canonical_prefix(written, region)
+    if re.fullmatch(r"\+?\d{0,31}", prefix, re.ASCII) is None:
+        raise ValidationError(_("This is not the beginning of a phone number. Write it like 138* or +86138*."))
+    if len(prefix) > 16:
+        raise ValidationError(_("This is longer than a phone number."))
+    if len(prefix) > 1 and not _begins_some_country(prefix[1:]):
+        raise ValidationError(_("No country has a code that begins like this."))
+    return prefix
+
+
+def _without_noise(written: str) -> str:
+    """A number as typed, without what people put between its digits; those of any script become 0 to 9."""
+    if written.isascii():
+        return _NOT_DIALLED.sub("", written)
+    text = unicodedata.normalize("NFKC", written)
+    return "".join(_digit(character) for character in text if character.isdecimal() or character in "+*#")
+
+
+_NOT_DIALLED = re.compile(r"[^0-9+*#]")
+_USUAL = re.compile(r"[0-9+*# ().-]+")
+_LIST = re.compile(r"[,;|，、；\n\r\t]")
+
+
+def _require_one(written: str, region: str) -> None:
+    text = written.strip()
+    if _USUAL.fullmatch(text):
+        return
+    if _LIST.search(text) or _is_list_with_slashes(text, region):
+        raise ValidationError(
+            _("This is more than one number. Enter one number here, each further one in a field or row of its own.")
+        )
+    for character in unicodedata.normalize("NFC", text):
+        kind = unicodedata.category(character)
+        if kind[0] == "L":
+            raise ValidationError(_("This is not a phone number."))
+        if kind not in ("Nd", "Zs", "Pd", "Ps", "Pe", "Cf") and character not in "+＋*＊#＃./．／·\u2212":
+            raise ValidationError(_("“%(sign)s” cannot be in a phone number."), params={"sign": character})
+
+
+def _is_list_with_slashes(text: str, region: str) -> bool:
+    """8001/8002 are two; in 030/1234567 the slash only ends the area code."""
+    parts = [part for part in re.split(r"[/／]", text) if part.strip()]
+    if len(parts) < 2:
+        return False
+    is_area_code = len(parts) == 2 and parts[0].strip().startswith(("0", "+", "(", "（"))
+    return not (is_area_code and canonical(_without_noise(text), region).startswith("+") and len(_without_noise(parts[0])) < 8)
+
+
+def _begins_some_country(digits: str) -> bool:
+    """Whether a country code begins with these digits, or they with one."""
+    return any(code.startswith(digits) or digits.startswith(code) for code in map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 
 
 def provider_of(number: str, language: str = "en") -> str:
@@ -150,7 +232,9 @@ def location_of(number: str, language: str = "en") -> str:
 def canonical_prefix(prefix: str, region: str) -> str:
     """The beginning of numbers, in the form of the numbers themselves: `+86138` for 138, 0086-138 or ＋８６ 138.
 
-    The 0 people dial before an area code goes where the region drops it. Empty: every number begins so.
+    The 0 people dial before an area code goes where the region drops it. Digits without a plus that begin with the
+    region's own country code, and with nothing its numbers begin with, have that code already: 86138 is +86138 in China.
+    Empty: every number begins so.
     """
     text = "".join(_digit(character) for character in _NOISE.sub("", prefix.translate(_FULL_WIDTH)))
     if text.startswith("00"):
@@ -161,9 +245,39 @@ def canonical_prefix(prefix: str, region: str) -> str:
         trunk = _trunk_prefix(_regions_of(code)[0]) if code else ""
         return f"+{code}{rest[1:]}" if trunk == "0" and len(rest) > 1 and rest.startswith("0") else text
     trunk = _trunk_prefix(region)
+    code = str(phonenumbers.country_code_for_region(region))
     if trunk and len(text) > len(trunk) and text.startswith(trunk):
         text = text[len(trunk) :]
-    return f"+{phonenumbers.country_code_for_region(region)}{text}"
+    elif text.isdecimal() and text.startswith(code) and not _begins_a_number(text, region):
+        return f"+{text}"
+    return f"+{code}{text}"
+
+
+_KINDS = ("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan")
+
+
+@lru_cache(maxsize=1_000)
+def _begins_a_number(digits: str, region: str) -> bool:
+    """Whether the region's plan gives out a number that begins with these digits, written without a trunk prefix.
+
+    Patterns cannot be asked what begins them, so the digits are filled up to whole numbers: one digit, then one other all
+    the way. Every range of a plan is met by one of these.
+    """
+    metadata = _metadata(region)
+    for kind in _KINDS:
+        plan = getattr(metadata, kind, None)
+        if plan is None or not plan.national_number_pattern:
+            continue
+        pattern = re.compile(plan.national_number_pattern)
+        for length in plan.possible_length:
+            missing = length - len(digits)
+            if missing < 0:
+                continue
+            for first in "0123456789" if missing else ("",):
+                for other in "0123456789" if missing > 1 else ("",):
+                    if pattern.fullmatch(digits + first + other * (missing - 1)):
+                        return True
+    return False
 
 
 def is_broad(prefix: str) -> bool:

@@ -15,6 +15,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from calls.models import SavedFilter
+from callcenter_site.names import is_visible
 from configuration.models import Role, in_one_line
 
 MOST_SAVED = 50
@@ -65,7 +66,7 @@ def change_filter(*, person: Any, saved: SavedFilter, name: str, is_shared: bool
 
 def _checked_name(name: str) -> str:
     name = in_one_line(name)
-    if not name:
+    if not is_visible(name):
         raise ValidationError(_("Give the filter a name."))
     if len(name) > 60:
         raise ValidationError(_("A name has at most 60 characters."))

@@ -21,11 +21,10 @@ from callcenter_site.names import is_visible
 from callcenter_site.ownership import IN_USE, taken_on
 from callcenter_site.phone_numbers import (
     HIDDEN,
-    canonical,
-    canonical_prefix,
     is_broad,
-    is_number,
     mask_written,
+    one_number,
+    one_prefix,
     provider_of,
     validate_region,
 )
@@ -151,10 +150,11 @@ def in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _needed_name(text: str) -> str:
+def needed_name(text: str, *, field: str = "name") -> str:
+    """A name in one line, in which there is something to see."""
     name = in_one_line(text)
     if text and not is_visible(name):
-        raise ValidationError({"name": _("This field is required.")})
+        raise ValidationError({field: _("This field is required.")})
     return name
 
 
@@ -233,7 +233,7 @@ class Role(Listed):
         return self.kind in self.BUILT_IN
 
     def clean(self) -> None:
-        self.name = _needed_name(self.name)
+        self.name = needed_name(self.name)
 
 
 class ServiceNumber(Listed):
@@ -274,10 +274,13 @@ class ServiceNumber(Listed):
     its own here."""
 
     def clean(self) -> None:
-        self.number = canonical(self.number, self.account.region)
-        if not is_number(self.number):
-            raise ValidationError({"number": _("This is not a phone number.")})
+        try:
+            self.number = one_number(self.number, self.account.region)
+        except ValidationError as error:
+            raise ValidationError({"number": error}) from error
         self.label, self.provider = in_one_line(self.label), in_one_line(self.provider)
+        if self.label and not is_visible(self.label):
+            raise ValidationError({"label": _("There is nothing to see in this. Leave it empty or write a name.")})
         self.default_skill_group = in_one_line(self.default_skill_group)
         if self.default_skill_group and self.has_changed("default_skill_group"):
             named = type(self).skill_group_called(self.account_id, self.default_skill_group)
@@ -405,23 +408,27 @@ class BlockedNumber(Listed):
             pass  # said to be required already
         elif HIDDEN in written:
             errors["number"] = _("A part of this number is hidden. Write it in full.")
-        elif not self.is_prefix:
-            self.number = canonical(written, self.account.region)
-            if not re.fullmatch(r"\+?[0-9]{2,31}", self.number):
-                errors["number"] = _("This is not a phone number. Only a prefix has a star, at its end.")
         else:
-            self.number = canonical_prefix(begins, self.account.region)
-            if not re.fullmatch(r"\+?[0-9]{0,31}", self.number):
-                errors["number"] = _("This is not the beginning of a phone number. Write it like 138* or +86138*.")
-            elif (
-                is_broad(self.number) and not self.confirm_broad and (self.has_changed("number") or self.has_changed("is_prefix"))
-            ):
-                errors["number"] = ValidationError(self._how_broad(), code="broad")
+            try:
+                self._read_number(begins)
+            except ValidationError as error:
+                errors["number"] = error
         if self.blocked_until is not None and self.has_changed("blocked_until") and self.blocked_until <= timezone.now():
             errors["blocked_until"] = _("This time has passed. Leave it empty to block for good.")
         self.reason = in_one_line(self.reason)
         if errors:
             raise ValidationError(errors)
+
+    def _read_number(self, written: str) -> None:
+        region = self.account.region
+        if not self.is_prefix:
+            if "*" in written or "＊" in written or "#" in written or "＃" in written:
+                raise ValidationError(_("This is not a phone number. Only a prefix has a star, at its end."))
+            self.number = one_number(written, region)
+            return
+        self.number = one_prefix(written, region)
+        if is_broad(self.number) and not self.confirm_broad and (self.has_changed("number") or self.has_changed("is_prefix")):
+            raise ValidationError(self._how_broad(), code="broad")
 
     def _how_broad(self) -> Any:
         if self.number in ("", "+"):
@@ -491,7 +498,7 @@ class QuickReplyGroup(Listed):
         return self.name
 
     def clean(self) -> None:
-        self.name = _needed_name(self.name)
+        self.name = needed_name(self.name)
 
 
 class QuickReply(Listed):
@@ -515,7 +522,9 @@ class QuickReply(Listed):
 
     def clean(self) -> None:
         errors: dict[str, Any] = {
-            name: _("This field is required.") for name in ("title", "text") if getattr(self, name).isspace()
+            name: _("This field is required.")
+            for name in ("title", "text")
+            if getattr(self, name) and not is_visible(getattr(self, name))
         }
         self.title, self.text = in_one_line(self.title), self.text.strip()
         try:
@@ -554,7 +563,7 @@ class ScreenPop(Listed):
         return self.name
 
     def clean(self) -> None:
-        self.name, self.url_template = _needed_name(self.name), self.url_template.strip()
+        self.name, self.url_template = needed_name(self.name), self.url_template.strip()
         errors: dict[str, Any] = {}
         if self.url_template:
             try:
@@ -591,7 +600,7 @@ class BreakReason(Listed):
         return self.name
 
     def clean(self) -> None:
-        self.name = _needed_name(self.name)
+        self.name = needed_name(self.name)
 
 
 class Disposition(Listed):
@@ -611,7 +620,7 @@ class Disposition(Listed):
         return self.name
 
     def clean(self) -> None:
-        self.name = _needed_name(self.name)
+        self.name = needed_name(self.name)
 
 
 class ApiKey(AccountOwned):
@@ -650,7 +659,7 @@ class ApiKey(AccountOwned):
         return f"{self.name} ({self.prefix}…)"
 
     def clean(self) -> None:
-        self.name = _needed_name(self.name)
+        self.name = needed_name(self.name)
 
     def is_usable(self, *, at: Any) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)

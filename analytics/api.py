@@ -1,9 +1,11 @@
 """Figures over the API."""
 
+from collections.abc import Set
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,8 +14,8 @@ from rest_framework.response import Response
 
 from agents.models import SkillGroup
 from analytics import live, reports
-from analytics.metrics import Source
-from analytics.serializers import LiveSerializer, SummarySerializer
+from analytics.metrics import CATALOGUE, Source
+from analytics.serializers import LiveSerializer, MetricSerializer, SummarySerializer
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.rest import PortalView
 from calls.models import Direction
@@ -31,6 +33,7 @@ _PARAMETERS = [
     OpenApiParameter("step", enum=list(reports.STEPS), description="Adds the figures by steps of local time."),
 ]
 _KNOWN = frozenset(parameter.name for parameter in _PARAMETERS)
+_LANGUAGES = tuple(code for code, _name in settings.LANGUAGES)
 
 
 class LiveView(PortalView):
@@ -43,6 +46,29 @@ class LiveView(PortalView):
         """Open calls by where they are, the longest wait, and agents by what they do. Worked out at most once a second."""
         actor: Any = request.user
         return Response(live_answer(live.now(actor=actor)), headers={"Cache-Control": "no-store"})
+
+
+class MetricsView(PortalView):
+    required_permissions = {"GET": SEE_FIGURES}
+
+    @extend_schema(
+        operation_id="metrics",
+        summary="Which figures there are",
+        tags=["figures"],
+        responses=MetricSerializer(many=True),
+        parameters=[
+            OpenApiParameter("language", enum=list(_LANGUAGES), description="Of labels, formulas and help. Default: en.")
+        ],
+        filters=False,
+    )
+    def get(self, request: Request) -> Response:
+        """The catalogue: every metric with its formula, unit and meaning."""
+        _refuse_unknown(request, {"language"})
+        language = request.query_params.get("language", "en")
+        if language not in _LANGUAGES:
+            raise ValidationError({"language": _("Choose one of %(known)s.") % {"known": ", ".join(_LANGUAGES)}})
+        with translation.override(language):
+            return Response(MetricSerializer(CATALOGUE, many=True).data)
 
 
 class SummaryView(PortalView):
@@ -59,8 +85,7 @@ class SummaryView(PortalView):
         """Every metric of the catalogue over a period, by skill group, and on request in steps of time."""
         actor: Any = request.user
         query = {name: str(value) for name, value in request.query_params.items()}
-        if unknown := sorted(set(query) - _KNOWN):
-            raise ValidationError({name: _("This parameter is not known here.") for name in unknown})
+        _refuse_unknown(request, _KNOWN)
         at = timezone.now()
         period = reports.read_period(query, zone=actor.account.zone, at=at)
         if number := query.get("service_number"):
@@ -94,6 +119,11 @@ class SummaryView(PortalView):
                 ],
             }
         )
+
+
+def _refuse_unknown(request: Request, known: Set[str]) -> None:
+    if unknown := sorted(set(request.query_params) - known):
+        raise ValidationError({name: _("This parameter is not known here.") for name in unknown})
 
 
 def live_answer(now: live.Live) -> dict[str, Any]:

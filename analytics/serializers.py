@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from analytics.live import ACTIVITIES
-from analytics.metrics import CATALOGUE, Metric, Unit
+from analytics.metrics import CATALOGUE, Good, Metric, Source, Unit
 from analytics.reports import STEPS
 
 _UNITS = {
@@ -31,6 +31,24 @@ FiguresSerializer = type(
         **{metric.name: _field(metric) for metric in CATALOGUE},
     },
 )
+
+
+class MetricSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # Field has a label of its own
+    unit = serializers.ChoiceField(
+        source="unit.value",
+        choices=[(unit.value, text) for unit, text in _UNITS.items()],
+        help_text="A ratio is a share from 0 to 1, a score goes from 0 to 5.",
+    )
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # Field has a source of its own
+        source="source.value", choices=[source.value for source in Source], help_text="What is counted."
+    )
+    good = serializers.ChoiceField(
+        source="good.value", choices=[good.value for good in Good], help_text="Which direction of a change is good news."
+    )
+    formula = serializers.CharField()
+    help = serializers.CharField()
 
 
 class StepSerializer(serializers.Serializer[Any]):

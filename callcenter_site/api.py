@@ -12,7 +12,7 @@ from agents.api import (
     SkillGroupViewSet,
     StatusChangeViewSet,
 )
-from analytics.api import LiveView, SummaryView
+from analytics.api import LiveView, MetricsView, SummaryView
 from calls.api import CallViewSet, EventsView, ScreenView
 from calls.export_api import ExportViewSet
 from calls.sound_api import RecordingViewSet, VoicemailViewSet
@@ -61,6 +61,7 @@ urlpatterns = [
     path("calls/screen", ScreenView.as_view(), name="call-screen"),
     path("calls/screen/", ScreenView.as_view(schema=None), name="call-screen-slash"),
     path("live/", LiveView.as_view(), name="live"),
+    path("metrics/", MetricsView.as_view(), name="metrics"),
     path("summary/", SummaryView.as_view(), name="summary"),
     path("account/", AccountView.as_view(), name="account"),
     path("rights/", RightsView.as_view(), name="rights"),

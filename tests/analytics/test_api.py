@@ -127,3 +127,14 @@ def test_the_schema_describes_every_metric_with_its_formula(client, db):
         "step",
         "skill_group",
     }
+
+
+def test_the_catalogue_is_told_in_the_language_asked_for(get):
+    english, chinese = (get("/api/v1/metrics/", {"language": language}).json() for language in ("en", "zh-hans"))
+    assert [one["name"] for one in english] == [one["name"] for one in chinese] == list(METRICS)
+    assert english == get("/api/v1/metrics/").json()
+    level = next(one for one in english if one["name"] == "service_level")
+    assert (level["label"], level["unit"], level["source"], level["good"]) == ("Service level", "ratio", "queues", "up")
+    assert level["formula"] == "answered in target ÷ (answered + abandoned − short)"
+    assert next(one for one in chinese if one["name"] == "service_level")["label"] == "服务水平"
+    assert [error["field"] for error in get("/api/v1/metrics/", {"language": "tlh"}).json()["errors"]] == ["language"]

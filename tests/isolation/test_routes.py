@@ -114,6 +114,7 @@ ROUTES: dict[str, Any] = {
     "api:events": PAGE,
     "api:events-slash": PAGE,
     "api:live": PAGE,
+    "api:metrics": PAGE,
     "api:summary": PAGE,
     "calls:export-file": "test_exporting: a link is for one person and a minute",
     "api:export-list": PAGE,

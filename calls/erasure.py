@@ -102,11 +102,11 @@ def file_keys(*, account: Account, ids: Sequence[int]) -> set[str]:
     """The files that belong to calls."""
     keys = {key for _, model in _AUDIO for key in _audio(model, account, ids).exclude(key="").values_list("key", flat=True)}
     for key, spool_name in _on_their_way(account, ids).values_list("key", "spool_name"):
-        keys |= {key, f"{_SPOOLED}{spool_name}" if spool_name else ""}
+        keys |= {key, f"{SPOOLED}{spool_name}" if spool_name else ""}
     return keys - {""}
 
 
-_SPOOLED = "spool:"
+SPOOLED = "spool:"
 """Put before the name of a file that lies in the spool, not in the store."""
 
 
@@ -121,8 +121,8 @@ def delete_files(keys: Collection[str]) -> set[str]:
     gone = set()
     for key in sorted(keys):
         try:
-            if key.startswith(_SPOOLED):
-                spool.delete(key.removeprefix(_SPOOLED))
+            if key.startswith(SPOOLED):
+                spool.delete(key.removeprefix(SPOOLED))
             else:
                 default_storage.delete(key)
         except Exception:  # whatever a storage raises: the other files do not wait for this one
@@ -153,7 +153,7 @@ def erase_calls(*, account: Account, ids: Sequence[int], up_to: dt.date, gone: C
     for call_key, key, spool_name in (
         coming.filter(call_key__in=list(locked.values())).select_for_update().values_list("call_key", "key", "spool_name")
     ):
-        if not {key, f"{_SPOOLED}{spool_name}" if spool_name else ""} - {""} <= set(gone):
+        if not {key, f"{SPOOLED}{spool_name}" if spool_name else ""} - {""} <= set(gone):
             locked = {pk: one for pk, one in locked.items() if bytes(one) != bytes(call_key)}
     pks = list(locked)
     counts = Counter(files=n_files)

@@ -16,7 +16,19 @@ from callcenter_site.erasure import Kept, Lifetime, delete_rows
 from calls import erasure as calls_erasure
 from configuration import erasure as configuration_erasure
 
-OWN = (Kept("retention.PurgeRun", Lifetime.PROOF),)
+OWN = (
+    Kept("retention.PurgeRun", Lifetime.PROOF),
+    Kept("retention.LedgerEntry", Lifetime.PROOF),
+    Kept("retention.LedgerHead", Lifetime.PROOF, account=""),
+    Kept("retention.LedgerAnchor", Lifetime.PROOF, account=""),
+    Kept("retention.SigningKey", Lifetime.INSTALLATION, account=""),
+    Kept("retention.FileDeletion", Lifetime.UNTIL_USED, clock="put_at", files=("key",)),
+    Kept("retention.AccountGate", Lifetime.CONFIGURATION),
+    Kept("retention.LegalHold", Lifetime.CONFIGURATION, people=("number", "number_hash", "agent", "placed_by", "released_by")),
+    Kept("retention.HeldCall", Lifetime.CONFIGURATION, people=("call",)),
+    Kept("retention.StoragePlan", Lifetime.CONFIGURATION),
+    Kept("retention.PlanNotice", Lifetime.CONFIGURATION),
+)
 
 LIBRARIES = (
     # The admin's history: ids of rows and of those who changed them, no names (callcenter_site/admin.py).

@@ -1,0 +1,21 @@
+"""What retention keeps: promises bought and put on hold, what is to go, and the proof of what went."""
+
+from retention.models.holds import AccountGate, HeldCall, LegalHold
+from retention.models.ledger import LedgerAnchor, LedgerEntry, LedgerHead, SigningKey
+from retention.models.outbox import FileDeletion
+from retention.models.plans import PlanNotice, StoragePlan
+from retention.models.runs import PurgeRun
+
+__all__ = [
+    "AccountGate",
+    "FileDeletion",
+    "HeldCall",
+    "LedgerAnchor",
+    "LedgerEntry",
+    "LedgerHead",
+    "LegalHold",
+    "PlanNotice",
+    "PurgeRun",
+    "SigningKey",
+    "StoragePlan",
+]

@@ -14,8 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from calls.models import SavedFilter
 from callcenter_site.names import is_visible
+from calls.models import SavedFilter
 from configuration.models import Role, in_one_line
 
 MOST_SAVED = 50

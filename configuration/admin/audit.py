@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -133,7 +133,8 @@ class AuditEntryAdmin(GrowingAdmin):
         try:
             chosen = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
-            return redirect("admin:configuration_auditentry_changelist")
+            query = request.GET.urlencode()  # the list says what of it cannot be read
+            return redirect(f"{reverse('admin:configuration_auditentry_changelist')}?{query}")
         entries = list(chosen[: MOST_EXPORTED + 1])
         if len(entries) > MOST_EXPORTED:
             messages.error(request, _("These are more than %(n)d entries. Choose a shorter period.") % {"n": MOST_EXPORTED})

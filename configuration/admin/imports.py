@@ -140,7 +140,8 @@ class SheetAdmin(_Page):
         try:
             rows = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
-            return HttpResponseRedirect(reverse(self._url_name("changelist")) + "?e=1")
+            query = request.GET.urlencode()  # the list says what of it cannot be read
+            return HttpResponseRedirect(f"{reverse(self._url_name('changelist'))}?{query}")
         sheet = self.sheet(actor=request.user)
         ids = sheet.ids(rows)
         log_export(self.model, len(ids), actor=request.user, format=kind, sheet=sheet.name)

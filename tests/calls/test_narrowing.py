@@ -146,7 +146,7 @@ def test_a_value_that_cannot_be_read_is_refused_over_the_api(api_client, query):
 )
 def test_a_value_that_cannot_be_read_is_no_error_in_the_admin(administrator, client, query):
     answer = client.get(f"{LIST}?{query}")
-    assert answer.status_code == 302 and answer["Location"].endswith("?e=1")
+    assert answer.status_code == 302 and answer["Location"] == LIST
 
 
 def test_whether_there_is_sound_is_asked_only_by_those_who_may_know(account, client):

@@ -123,8 +123,6 @@ function listenLater() {
   const pause = Math.min(500 * 2 ** streamFailures, 2 * SLOWEST) * (0.5 + Math.random());
   streamFailures += 1;
   streamTimer = setTimeout(listen, pause);
-  clearTimeout(timer);
-  if (!isAsking) timer = setTimeout(look, LOOK);
 }
 
 function start() {

@@ -13,6 +13,7 @@ if (form) {
     said.classList.toggle("is-bad", isTooLarge());
   };
   field.addEventListener("change", tell);
+  tell(); // a file may have been chosen before this ran, or kept by the browser
   for (const name of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();

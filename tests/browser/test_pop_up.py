@@ -287,15 +287,15 @@ def test_a_role_that_sees_no_whole_number_has_none_in_its_page(browser, portal):
 
 
 def test_after_a_restart_the_desk_hears_again_and_shows_what_it_missed(browser, portal):
-    with desk_of(browser, portal, "1001") as context:
+    with desk_of(browser, portal, "1003") as context:
         page = context.pages[0]
         portal.stop()
         expect(page.locator(".desk.is-live")).to_have_count(0, timeout=30_000)
         portal.start()
-        portal.ring("restart", "1001")
+        portal.ring("restart", "1003")
         expect(panel(page)).to_be_visible(timeout=START_SECONDS * 1000)
         hears(page)
-        portal.tell("restart", ("call.answered", 0, {"agent": "1001"}))
+        portal.tell("restart", ("call.answered", 0, {"agent": "1003"}))
         stage(page, "talking")
         portal.tell("restart", ("call.remarked", 0, {"text": "By the platform."}))
         expect(panel(page).locator("textarea")).to_have_value("By the platform.", timeout=SOON)

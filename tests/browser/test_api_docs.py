@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 # Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+
 @pytest.fixture
 def page(live_server) -> Iterator[Page]:
     with sync_playwright() as playwright:

@@ -12,7 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.appointment import is_oneself, may_manage
 from agents.models import Agent, SkillGroup, SkillGroupMember
-from configuration.models import Role
+from callcenter_site.audit import log_rows
+from callcenter_site.bulk import insert_rows
+from callcenter_site.erasure import delete_rows
+from configuration.models import AuditEntry, Role
 from configuration.scoping import Actor
 
 ALREADY_IN_GROUP = _("This agent is in the skill group already.")
@@ -38,29 +41,56 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
         raise ValidationError(_("There is no such skill group."))
     require_movable(people, by=by)
     held = SkillGroupMember.objects.for_account(skill_group.account_id).filter(agent__in=people, skill_group__in=seen)
-    changed: set[int] = set()
     there: dict[int, SkillGroupMember] = {}
+    going: list[SkillGroupMember] = []
     for member in held.order_by("pk").select_for_update():
         if member.skill_group_id == skill_group.pk:
             there[member.agent_id] = member
         elif move == Move.MOVE:
-            member.delete()
-            changed.add(member.agent_id)
-    for agent in people:
-        if move == Move.REMOVE:
-            if (member := there.get(agent.pk)) is not None:
-                member.delete()
-                changed.add(agent.pk)
-        elif (member := there.get(agent.pk)) is None:
-            SkillGroupMember.objects.create(
-                account_id=skill_group.account_id, skill_group=skill_group, agent=agent, priority=priority
-            )
-            changed.add(agent.pk)
-        elif member.priority != priority:
-            member.priority = priority
-            member.save(update_fields=["priority"])
-            changed.add(agent.pk)
-    return len(changed)
+            going.append(member)
+    if move == Move.REMOVE:
+        going += there.values()
+        _delete(going, by)
+        return len(going)
+    coming = [agent.pk for agent in people if agent.pk not in there]
+    other = [member for member in there.values() if member.priority != priority]
+    _delete(going, by)
+    _create(coming, skill_group, priority, by)
+    for start in range(0, len(other), AT_ONCE):
+        part = other[start : start + AT_ONCE]
+        SkillGroupMember.objects.filter(pk__in=[member.pk for member in part]).order_by().update(priority=priority)
+    for was in sorted({member.priority for member in other}):
+        ids = [member.pk for member in other if member.priority == was]
+        said = {"priority": (was, priority)}
+        log_rows(SkillGroupMember, ids, actor=by, action=AuditEntry.Action.UPDATE, changes=said)
+    return len({member.agent_id for member in (*going, *other)} | set(coming))
+
+
+AT_ONCE = 500
+_COLUMNS = ("account_id", "skill_group_id", "agent_id", "priority")
+
+
+def _create(agent_ids: list[int], group: SkillGroup, priority: int, by: Actor) -> None:
+    """Maybe thousands at once, with the entries that saving each of them would leave."""
+    insert_rows(SkillGroupMember, _COLUMNS, [(group.account_id, group.pk, pk, priority) for pk in agent_ids])
+    for start in range(0, len(agent_ids), AT_ONCE):
+        part = agent_ids[start : start + AT_ONCE]
+        rows = SkillGroupMember.objects.filter(skill_group=group, agent__in=part).order_by()
+        made = dict(rows.values_list("agent_id", "pk"))
+        said = [{"skill_group": (None, group.pk), "agent": (None, pk), "priority": (None, priority)} for pk in part]
+        log_rows(SkillGroupMember, [made[pk] for pk in part], actor=by, action=AuditEntry.Action.CREATE, changes=said)
+
+
+def _delete(members: list[SkillGroupMember], by: Actor) -> None:
+    for start in range(0, len(members), AT_ONCE):
+        part = members[start : start + AT_ONCE]
+        ids = [member.pk for member in part]
+        said = [
+            {"skill_group": (one.skill_group_id, None), "agent": (one.agent_id, None), "priority": (one.priority, None)}
+            for one in part
+        ]
+        log_rows(SkillGroupMember, ids, actor=by, action=AuditEntry.Action.DELETE, changes=said)
+        delete_rows(SkillGroupMember.objects.filter(pk__in=ids))
 
 
 def require_movable(agents: Iterable[Agent], *, by: Actor) -> None:

@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from agents.models import Agent, Status, StatusChange
 from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
 from agents.telling import tell_of_presence, tell_of_status
-from configuration.models import Account, BreakReason
+from callcenter_site.audit import log_rows
+from configuration.models import Account, AuditEntry, BreakReason
 from configuration.scoping import Actor
 
 CHOSEN_BY_AGENTS = (Status.AVAILABLE, Status.BUSY, Status.BREAK, Status.OFFLINE)
@@ -190,9 +191,7 @@ def force_offline(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> lis
     with transaction.atomic():
         forced = [agent for agent in _held(agents, by) if agent.forced_offline_at is None]
         _not_oneself(forced, by, _("You cannot take yourself offline this way: choose the status Offline."))
-        for agent in forced:
-            agent.forced_offline_at = at
-            agent.save(update_fields=["forced_offline_at"])
+        _write_forced(forced, at, by)
         facts = [
             StatusFact(
                 agent_id=agent.pk,
@@ -207,8 +206,7 @@ def force_offline(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> lis
         for account in _accounts(forced):
             record_status_changes(account=account, changes=facts)
         _tell(forced)
-    for agent in forced:
-        agent.refresh_from_db(fields=[*_SHOWN])
+    _read_again(forced)
     return forced
 
 
@@ -217,9 +215,7 @@ def restore_online(*, agents: Iterable[Agent], by: Actor, at: dt.datetime) -> li
     with transaction.atomic():
         held = [agent for agent in _held(agents, by) if agent.forced_offline_at is not None and agent.forced_offline_at <= at]
         _not_oneself(held, by, _("Somebody else must let you back."))
-        for agent in held:
-            agent.forced_offline_at = None
-            agent.save(update_fields=["forced_offline_at"])
+        _write_forced(held, None, by)
         _tell(held)
     return held
 
@@ -231,10 +227,34 @@ def _held(agents: Iterable[Agent], by: Actor) -> list[Agent]:
     return list(Agent.objects.filter(pk__in=list(seen)).order_by("pk").select_for_update())
 
 
+def _write_forced(agents: list[Agent], at: dt.datetime | None, by: Actor) -> None:
+    """On maybe thousands of rows at once, with the entries that saving each of them would leave."""
+    for start in range(0, len(agents), AT_ONCE):
+        part = agents[start : start + AT_ONCE]
+        ids = [agent.pk for agent in part]
+        for account_id in {agent.account_id for agent in part}:
+            Agent.objects.filter(pk__in=ids, account_id=account_id).order_by().update(forced_offline_at=at)
+        said = [{"forced_offline_at": (agent.forced_offline_at, at)} for agent in part]
+        log_rows(Agent, ids, actor=by, action=AuditEntry.Action.UPDATE, changes=said)
+    for agent in agents:
+        agent.forced_offline_at = at
+
+
+def _read_again(agents: list[Agent]) -> None:
+    for start in range(0, len(agents), AT_ONCE):
+        part = {agent.pk: agent for agent in agents[start : start + AT_ONCE]}
+        for pk, *values in Agent.objects.filter(pk__in=part).order_by().values_list("pk", *_SHOWN):
+            for name, value in zip(_SHOWN, values, strict=True):
+                setattr(part[pk], name, value)
+
+
 def _tell(agents: Iterable[Agent]) -> None:
+    by_account: dict[int, list[int]] = defaultdict(list)
     for agent in agents:
         if agent.account_id is not None:
-            tell_of_status(account_id=agent.account_id, agent_ids=[agent.pk])
+            by_account[agent.account_id].append(agent.pk)
+    for account_id, ids in by_account.items():
+        tell_of_status(account_id=account_id, agent_ids=ids)
 
 
 def _accounts(agents: Iterable[Agent]) -> Iterable[Account]:

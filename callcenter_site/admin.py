@@ -156,8 +156,9 @@ class _ReadsAddress:
         found = []
         try:
             for name in names[:20]:
-                request.GET = QueryDict(mutable=True)
-                request.GET.setlist(name, asked.getlist(name))
+                alone: Any = QueryDict(mutable=True)
+                alone.setlist(name, asked.getlist(name))
+                request.GET = alone
                 try:
                     super().get_changelist_instance(request)  # type: ignore[misc]
                 except _UNREADABLE:

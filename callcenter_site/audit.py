@@ -5,7 +5,7 @@ Changes come from the library, which watches `save` and `delete`; looks are said
 without account is of the installation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -20,7 +20,10 @@ from django.db.models import Model
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from callcenter_site.bulk import insert_rows
 
 MOST_IDS = 1000
 """Ids of rows that one entry names; an export of more says how many there were."""
@@ -93,6 +96,39 @@ def log_update(row: Model, **changes: tuple[Any, Any]) -> Any:
     said = {name: [str(value) for value in pair] for name, pair in changes.items()}
     entries = get_logentry_model()
     return entries.objects.log_create(row, action=entries.Action.UPDATE, changes=said)
+
+
+def log_rows(
+    model: type[Model],
+    ids: Sequence[int],
+    *,
+    actor: Any,
+    action: int,
+    names: Iterable[str] = (),
+    changes: Mapping[str, tuple[Any, Any]] | Sequence[Mapping[str, tuple[Any, Any]]] = (),
+) -> None:
+    """An entry for each of many rows where no `save` makes it: that fields were written, and nothing of them; or what they
+    changed from and to, all alike or each by itself."""
+    if not ids:
+        return
+    each = [changes] * len(ids) if isinstance(changes, Mapping) else changes or [dict.fromkeys(names, ("…", "…"))] * len(ids)
+    at, kind = timezone.now(), ContentType.objects.get_for_model(model).pk
+    actor_id, key_id = _ids_of(actor)
+    cid = str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64] or None
+    label, account_id = model._meta.label, actor.account_id
+    columns = "account_id actor_id api_key_id content_type_id object_pk object_id object_repr action changes look timestamp cid"
+    insert_rows(
+        get_logentry_model(),
+        columns.split(),
+        [
+            (account_id, actor_id, key_id, kind, str(pk), pk, f"{label}#{pk}", int(action), _as_text(said), "", at, cid)
+            for pk, said in zip(ids, each, strict=True)
+        ],
+    )
+
+
+def _as_text(changes: Mapping[str, tuple[Any, Any]]) -> dict[str, list[str]]:
+    return {name: [str(value) for value in pair] for name, pair in changes.items()}
 
 
 def log_look(

@@ -229,9 +229,12 @@ class AccountSerializer(StrictFields, serializers.ModelSerializer[Any]):
             row.full_clean(exclude=self.not_cleaned(row), validate_unique=False, validate_constraints=False)
         except DjangoValidationError as error:
             raise serializers.ValidationError(self.on_fields(error)) from error
-        if taken(row):
+        if self.is_taken(row):
             raise self.taken_error()
         return attrs
+
+    def is_taken(self, row: Any) -> bool:
+        return taken(row)
 
     def fill(self, row: Any, attrs: dict[str, Any]) -> None:
         for name, value in attrs.items():

@@ -39,7 +39,7 @@ from callcenter_site.rest import (
 )
 from configuration.access import CHECK_NUMBER, RIGHTS, holds, may_change_role, may_give_role, may_give_scope
 from configuration.api_keys import create_api_key, revoke_api_keys
-from configuration.blacklist import find_block, sees_numbers
+from configuration.blacklist import block_numbers, find_block, sees_numbers
 from configuration.keywords import keyword_hits
 from configuration.models import (
     Account,
@@ -74,6 +74,7 @@ from configuration.serializers import (
     MadeApiKeySerializer,
     MatchTextSerializer,
     NewApiKeySerializer,
+    OneOfManyBlockedSerializer,
     PreviewSerializer,
     QuickReplyGroupSerializer,
     QuickReplySerializer,
@@ -350,16 +351,25 @@ class BlockedNumberViewSet(LooksAreLogged, Deletes, PortalViewSet):
     def bulk(self, request: Request) -> Response:
         asked = BlockedNumbersSerializer(data=request.data, context=self.get_serializer_context())
         asked.is_valid(raise_exception=True)
-        results = []
-        with transaction.atomic():
-            for index, item in enumerate(asked.validated_data["items"]):
-                serializer = self.get_serializer(data=item)
-                try:
-                    results.append({"index": index, "status": "created", "id": self.saved(serializer).pk, "errors": []})
-                except ValidationError as error:
-                    faults = fault_list(error.detail)
-                    results.append({"index": index, "status": "rejected", "id": None, "errors": faults})
-        created = sum(result["status"] == "created" for result in results)
+        one: Any = OneOfManyBlockedSerializer(context=self.get_serializer_context())
+        asker: Any = request.user
+        results: list[dict[str, Any]] = []
+        rows: dict[int, BlockedNumber] = {}
+        for index, item in enumerate(asked.validated_data["items"]):
+            results.append({"index": index, "status": "rejected", "id": None, "errors": []})
+            try:
+                one.run_validation(item)
+            except ValidationError as error:
+                results[index]["errors"] = fault_list(error.detail)
+            else:
+                rows[index] = one.row
+        ids = block_numbers(account=asker.account, rows=list(rows.values()), by=asker)
+        for index, pk in zip(rows, ids, strict=True):
+            if pk is None:
+                results[index]["errors"] = fault_list(one.taken_error().detail)
+            else:
+                results[index] |= {"status": "created", "id": pk}
+        created = len(ids) - ids.count(None)
         return Response({"created": created, "rejected": len(results) - created, "results": results})
 
 

@@ -1,16 +1,30 @@
 """Whether a number is blocked, and by which row of the account's blacklist."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import phonenumbers
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
+from callcenter_site.audit import log_rows
+from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical, is_broad
 from configuration.access import SEE_FULL_NUMBER
-from configuration.models import Account, BlockedNumber
+from configuration.models import Account, AuditEntry, BlockedNumber
 from configuration.scoping import AccountQuerySet, Actor
 
-__all__ = ["beginnings_of", "closeness", "covering", "find_block", "is_broad", "rows_covering", "sees_numbers", "shown"]
+__all__ = [
+    "beginnings_of",
+    "block_numbers",
+    "closeness",
+    "covering",
+    "find_block",
+    "is_broad",
+    "rows_covering",
+    "sees_numbers",
+    "shown",
+]
 
 
 def find_block(*, account: Account, number: str, direction: str, at: dt.datetime) -> BlockedNumber | None:
@@ -22,6 +36,36 @@ def find_block(*, account: Account, number: str, direction: str, at: dt.datetime
         .filter(Q(blocked_until=None) | Q(blocked_until__gt=at))
     )
     return max(rows, key=closeness, default=None)
+
+
+def block_numbers(*, account: Account, rows: Sequence[BlockedNumber], by: Actor) -> list[int | None]:
+    """Stores checked rows in few statements, however many; the id of each, None where the list has its number already."""
+    for _attempt in range(3):
+        try:
+            with transaction.atomic():
+                return _insert(account, rows, by)
+        except IntegrityError:  # somebody else added one of them meanwhile: now it is seen
+            pass
+    return [None] * len(rows)
+
+
+def _insert(account: Account, rows: Sequence[BlockedNumber], by: Actor) -> list[int | None]:
+    there = _ids_by_key(account, rows)
+    new: dict[tuple[str, bool], BlockedNumber] = {}
+    for row in rows:
+        if (row.number, row.is_prefix) not in there:
+            new.setdefault((row.number, row.is_prefix), row)
+    columns = ("account_id", "number", "is_prefix", "direction", "reason", "blocked_until", "created_at")
+    insert_rows(BlockedNumber, columns, [[getattr(row, name) for name in columns] for row in new.values()])
+    made = {key: pk for key, pk in _ids_by_key(account, list(new.values())).items() if key in new} if new else {}
+    log_rows(BlockedNumber, list(made.values()), actor=by, action=AuditEntry.Action.CREATE, names=columns[1:])
+    first = {id(row) for row in new.values()}
+    return [made[row.number, row.is_prefix] if id(row) in first else None for row in rows]
+
+
+def _ids_by_key(account: Account, rows: Sequence[BlockedNumber]) -> dict[tuple[str, bool], int]:
+    found = BlockedNumber.objects.for_account(account).filter(number__in={row.number for row in rows}).order_by()
+    return {(number, is_prefix): pk for pk, number, is_prefix in found.values_list("pk", "number", "is_prefix")}
 
 
 def rows_covering(*, account: Account, number: str) -> AccountQuerySet:

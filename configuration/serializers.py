@@ -130,6 +130,13 @@ class BlockedNumberSerializer(AccountSerializer):
         return super().to_representation(instance) | {"number": shown(instance, to=self.asker)}
 
 
+class OneOfManyBlockedSerializer(BlockedNumberSerializer):
+    """Whether it is there already is asked for all of them at once."""
+
+    def is_taken(self, row: BlockedNumber) -> bool:
+        return False
+
+
 class BlockedNumbersSerializer(StrictFields):
     items = serializers.ListField(
         child=serializers.DictField(),

@@ -1,16 +1,16 @@
 """The lists of configuration that come and go as files."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from callcenter_site.audit import log_rows
 from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
 from callcenter_site.phone_numbers import mask_written
@@ -221,31 +221,6 @@ class BlacklistSheet(Sheet):
             log_rows(
                 BlockedNumber, [row.more["pk"]], actor=self.actor, action=AuditEntry.Action.UPDATE, names=list(row.was or {})
             )
-
-
-def log_rows(model: type[models.Model], ids: Sequence[int], *, actor: Any, action: int, names: Iterable[str]) -> None:
-    """An audit entry for each of many rows, where no `save` makes it: which fields were written, and nothing of them."""
-    if not ids:
-        return
-    at, kind = timezone.now(), ContentType.objects.get_for_model(model).pk
-    changes = {name: ["…", "…"] for name in names}
-    label = model._meta.label
-    insert_rows(
-        AuditEntry,
-        (
-            "account_id",
-            "actor_id",
-            "content_type_id",
-            "object_pk",
-            "object_id",
-            "object_repr",
-            "action",
-            "changes",
-            "look",
-            "timestamp",
-        ),
-        [(actor.account_id, actor.pk, kind, str(pk), pk, f"{label}#{pk}", int(action), changes, "", at) for pk in ids],
-    )
 
 
 class _Sorted(Sheet):

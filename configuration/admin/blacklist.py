@@ -18,14 +18,14 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from callcenter_site.admin import AccountForm, GrowingAdmin
-from callcenter_site.audit import Look
+from callcenter_site.audit import Look, log_rows
 from callcenter_site.erasure import delete_rows
 from callcenter_site.phone_numbers import canonical, canonical_prefix, is_number
 from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, fragment, posted
 from configuration.blacklist import closeness, covering, find_block, rows_covering, sees_numbers, shown
 from configuration.models import Account, AuditEntry, BlockedNumber
-from configuration.sheets import BlacklistSheet, log_rows
+from configuration.sheets import BlacklistSheet
 
 MOST_DIGITS = 32
 

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 from agents.membership import Move, move_agents
 from agents.models import SkillGroupMember
-from configuration.models import Role
+from configuration.models import AuditEntry, Role
 from tests.factories import AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +70,26 @@ def test_each_change_is_in_the_audit_log(account, boss):
     move_agents(agents=[agent], skill_group=group, move=Move.ADD, priority=1, by=boss)
     move_agents(agents=[agent], skill_group=group, move=Move.REMOVE, by=boss)
     assert get_logentry_model().objects.count() == before + 3
+
+
+def entries() -> list[tuple[int, dict]]:
+    rows = AuditEntry.objects.filter(content_type__model="skillgroupmember").order_by("pk")
+    return list(rows.values_list("action", "changes"))
+
+
+def test_each_change_of_many_is_in_the_audit_log_and_their_number_costs_no_queries(account, boss, django_assert_max_num_queries):
+    old, new = SkillGroupFactory(account=account), SkillGroupFactory(account=account)
+    people = [MemberFactory(skill_group=old).agent for _n in range(40)]
+    AuditEntry.objects.all().delete()
+    with django_assert_max_num_queries(14):
+        assert move_agents(agents=people, skill_group=new, move=Move.MOVE, priority=2, by=boss) == 40
+    assert set(SkillGroupMember.objects.values_list("skill_group", "priority")) == {(new.pk, 2)}
+    assert SkillGroupMember.objects.count() == 40
+    said = entries()
+    pk = people[7].pk
+    assert (2, {"skill_group": [str(old.pk), "None"], "agent": [str(pk), "None"], "priority": ["3", "None"]}) in said
+    assert (0, {"skill_group": ["None", str(new.pk)], "agent": ["None", str(pk)], "priority": ["None", "2"]}) in said
+    assert len(said) == 80 and set(AuditEntry.objects.values_list("actor", "account")) == {(boss.pk, account.pk)}
+    with django_assert_max_num_queries(12):
+        assert move_agents(agents=people, skill_group=new, move=Move.ADD, priority=1, by=boss) == 40
+    assert entries()[80:] == [(1, {"priority": ["2", "1"]})] * 40

@@ -26,7 +26,7 @@ from agents.presence import (
     see_agent,
     set_statuses,
 )
-from configuration.models import BreakReason, Role
+from configuration.models import AuditEntry, BreakReason, Role
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -488,3 +488,27 @@ class TestTwoAtOnce:
             agent.refresh_from_db()
             assert agent.status == Status.OFFLINE
             restore_online(agents=[agent], by=boss, at=at(second + 5))
+
+
+def test_many_are_taken_offline_and_let_back_in_a_few_statements(account, django_assert_max_num_queries):
+    boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+    people = [AgentFactory(account=account) for _n in range(30)]
+    set_statuses(agents=people, status=Status.AVAILABLE, by=boss, at=at(0))
+    set_statuses(agents=people[:10], status=Status.BUSY, by=boss, at=at(5))
+    AuditEntry.objects.all().delete()
+    with django_assert_max_num_queries(20):
+        assert len(force_offline(agents=people, by=boss, at=at(10))) == 30
+    assert rows(people[0]) == [("available", "supervisor", 0), ("busy", "supervisor", 5), ("offline", "supervisor", 10)]
+    assert rows(people[29]) == [("available", "supervisor", 0), ("offline", "supervisor", 10)]
+    assert StatusChange.objects.filter(ended_at=None).count() == 30
+    assert set(Agent.objects.filter(pk__in=[one.pk for one in people]).values_list("status", "forced_offline_at")) == {
+        (Status.OFFLINE, at(10))
+    }
+    with django_assert_max_num_queries(10):
+        assert len(restore_online(agents=people, by=boss, at=at(20))) == 30
+    said = list(AuditEntry.objects.filter(object_id=people[3].pk).order_by("pk").values_list("actor", "changes"))
+    when = str(at(10))
+    assert said == [
+        (boss.pk, {"forced_offline_at": ["None", when]}),
+        (boss.pk, {"forced_offline_at": [when, "None"]}),
+    ]

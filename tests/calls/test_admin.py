@@ -183,7 +183,7 @@ def test_numbers_are_masked_without_the_permission(inspector, client, account):
 def test_a_hidden_column_cannot_be_guessed_through_the_address(inspector, client, account, lookup):
     CallFactory(account=account)
     answer = client.get(f"{LIST}?{lookup}")
-    assert answer.status_code == 400
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
 
 
 def test_only_the_start_sorts(inspector, client, account):
@@ -525,7 +525,7 @@ def test_events_are_found_by_call_or_by_id_and_narrowed_by_state_and_type(admini
     assert names("?state=dead") == ["e2"] and names("?type=call.started&state=folded") == ["e1"]
     assert "why it failed" in client.get(EVENTS).content.decode()
     assert client.get(EVENTS + "?state=x").status_code == 302 and client.get(EVENTS + "?state=all").status_code == 302
-    assert client.get(EVENTS + "?data__calling_number__startswith=1").status_code == 400
+    assert client.get(EVENTS + "?data__calling_number__startswith=1")["Location"] == EVENTS
 
 
 def test_an_event_is_shown_and_never_changed(administrator, client, account):

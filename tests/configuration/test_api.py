@@ -319,6 +319,19 @@ class TestBlacklist:
         ]
         assert BlockedNumber.objects.count() == 3
 
+    def test_a_thousand_are_blocked_in_a_few_statements_and_each_is_in_the_audit_log(
+        self, api, account, django_assert_max_num_queries
+    ):
+        items = [{"number": f"+86138{n:08}"} for n in range(300)]
+        with django_assert_max_num_queries(25):
+            body = api.post(f"{BLACKLIST}bulk/", {"items": items}).json()
+        assert (body["created"], body["rejected"]) == (300, 0)
+        row = BlockedNumber.objects.get(pk=body["results"][7]["id"])
+        assert (row.number, row.is_prefix, row.direction) == ("+8613800000007", False, "inbound")
+        assert AuditEntry.objects.filter(action=AuditEntry.Action.CREATE, object_id=row.pk).count() == 1
+        assert api.post(f"{BLACKLIST}bulk/", {"items": items}).json()["rejected"] == 300
+        assert BlockedNumber.objects.count() == 300
+
     def test_who_may_not_see_whole_numbers_reads_and_writes_none(self, account):
         row = BlockedNumber.objects.create(account=account, number="+8613800138000")
         permissions = [f"configuration.{action}_blockednumber" for action in ("view", "change")]

@@ -1,28 +1,39 @@
-"""What goes on now, from the open rows only: calls that have not ended, and the last status of each agent.
+"""What goes on now: open calls, the last status of each agent, and how today and the last half hour go.
 
-Nothing here grows with the calls of the past. An answer is kept for one second, per account and per asker whose data
-scope is narrower than the account; the key of the kept copy holds ids only.
+One picture is made of an account, at most once a second, from open rows and from counts; whoever asks gets the part of
+it that they may see, cut out without another question. So what it costs depends neither on how many watch nor on the
+calls of the past. Pictures hold ids and names of skill groups, nothing of people.
 """
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Q
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent, Status
+from agents.models import Agent, SkillGroup, SkillGroupMember, Status
 from agents.querysets import own_groups, sees_account
-from calls.models import Call, CallLeg, CallState, LegKind, QueueEntry
-from configuration.models import Role
+from analytics import reports
+from analytics.metrics import METRICS
+from analytics.models import CallTotal, GroupTotal
+from callcenter_site.slots import day_bounds
+from calls.adapters.asterisk_live import feeds_of
+from calls.models import Call, CallLeg, CallState, EntryOutcome, LegKind, Outcome, QueueEntry
+from configuration.models import Account, Role
 from configuration.scoping import Actor
 
-KEPT_SECONDS = 1
+KEPT_SECONDS = 1.0
+STALE_SECONDS = 5.0
+"""So old may a picture be that is given out while another process makes the next one."""
 OPEN_STATES = [state for state in CallState if state != CallState.ENDED]
 MAX_OPEN_CALLS = 5000
 """More than this are not calls but a fault; the count stops there so that the answer stays quick."""
@@ -31,6 +42,7 @@ LONGEST_CALL = dt.timedelta(hours=2)
 """How far back the offer may lie of a leg whose wrap-up still runs: it bounds what is read."""
 LONGEST_WRAP_UP = dt.timedelta(hours=1)
 DEFAULT_WRAP_UP_SECONDS = 30
+ROLLING = dt.timedelta(minutes=30)
 
 ACTIVITIES: dict[str, Promise] = {
     "available": _("Available"),
@@ -53,6 +65,50 @@ _CHOSEN = {
 _PRECEDENCE = ("ringing", "acw", "on_call")
 
 
+# --- What is told ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What an agent does, and since when. `reason` is that of a break or of what else they chose."""
+
+    agent_id: int
+    activity: str
+    since: dt.datetime
+    reason: str
+    group_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """Queues now, today and over the last half hour: of one skill group, or of several together."""
+
+    in_queue: int
+    ringing: int
+    talking: int
+    longest_wait_seconds: float | None
+    """Of those who wait now, ringing included; None: nobody waits."""
+    agents: dict[str, int]
+    offered_today: int
+    answered_today: int
+    abandoned_today: int
+    service_level_today: float | None
+    service_level_rolling: float | None
+    """Of what ended in the last 30 minutes. Whoever waits longer than the target counts against it already."""
+
+    @property
+    def staffed(self) -> int:
+        """Agents who are there and not on a break."""
+        return sum(n for activity, n in self.agents.items() if activity not in ("offline", "break"))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNow:
+    group_id: int
+    name: str
+    queues: Queues
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     at: dt.datetime
@@ -62,21 +118,60 @@ class Live:
     ringing: int
     talking: int
     longest_wait_seconds: float | None
-    """Of those who wait now, ringing included; None: nobody waits."""
     agents: dict[str, int]
+    calls_today: int | None
+    """None: calls as a whole are seen by those who see the whole account."""
+    queues: Queues
+    groups: tuple[GroupNow, ...]
+    people: tuple[Doing, ...]
+    feeds: tuple[dict[str, Any], ...]
+    """Connections to telephony that the portal keeps itself, by source, with the state of each."""
+    counted_to: dt.datetime | None
+    """Everything accepted before this is in the picture."""
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a connection to telephony is lost, so that what is shown may be of the past."""
+        return any(feed["state"] != "connected" for feed in self.feeds)
+
+
+# --- Who sees what ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What part of an account's picture somebody sees. `group_ids` None: all of it."""
+
+    account_id: int
+    group_ids: frozenset[int] | None
+    agent_id: int | None
+
+    @property
+    def sees_account(self) -> bool:
+        return self.group_ids is None
+
+
+def scope_of(actor: Actor) -> Scope:
+    account_id = actor.account_id or 0
+    if sees_account(actor):
+        return Scope(account_id, None, None)
+    agent_id = getattr(actor, "pk", None)
+    if getattr(actor, "data_scope", None) != Role.DataScope.GROUPS:
+        return Scope(account_id, frozenset(), agent_id)
+    return Scope(account_id, frozenset(own_groups(actor).values_list("skill_group_id", flat=True)), agent_id)
 
 
 def now(*, actor: Actor, at: dt.datetime | None = None) -> Live:
-    """The live figures of what the actor may see; `at` (None: now, and a copy of up to a second ago will do)."""
-    if at is not None:
-        return _count(actor, at)
-    key = f"live:{actor.account_id}:{'account' if sees_account(actor) else getattr(actor, 'pk', '')}"
-    kept: dict[str, Any] | None = cache.get(key)
-    if kept is None:
-        live = _count(actor, timezone.now())
-        cache.set(key, asdict(live), KEPT_SECONDS)
-        return live
-    return Live(**kept)
+    """The live figures of what the actor may see; `at` (None: now, and a picture of up to a second ago will do)."""
+    return seen(scope_of(actor), at=at)
+
+
+def seen(scope: Scope, *, at: dt.datetime | None = None) -> Live:
+    picture = paint(scope.account_id, at) if at is not None else _kept_picture(scope.account_id)
+    return _cut_out(picture, scope)
+
+
+# --- The picture of an account ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +182,77 @@ class _Open:
     """Id, state, skill group."""
     entries: list[tuple[int, int | None, dt.datetime, dt.datetime | None]]
     """Call, skill group, entered, left."""
-    legs: list[tuple[int, int | None, dt.datetime | None, dt.datetime | None]]
-    """Call, agent, answered, ended."""
+    legs: list[tuple[int, int | None, dt.datetime | None, dt.datetime | None, dt.datetime]]
+    """Call, agent, answered, ended, offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    name: str
+    target_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    at: dt.datetime
+    open: _Open
+    people: list[Doing]
+    groups: dict[int, _Group]
+    default_target_seconds: float
+    today: dict[int | None, dict[str, float]]
+    """Counters of `GroupTotal` since local midnight, by skill group."""
+    rolling: dict[int | None, dict[str, float]]
+    """The same counters of what ended in the last half hour."""
+    calls_today: int
+    feeds: tuple[dict[str, Any], ...]
+    counted_to: dt.datetime | None
+
+
+def _kept_picture(account_id: int) -> Picture:
+    """A picture of the last second. One process makes the next one while the others go on with the one before."""
+    key = f"live:{account_id}"
+    kept: tuple[float, Picture] | None = cache.get(key)
+    age = time.time() - kept[0] if kept is not None else STALE_SECONDS
+    if kept is not None and 0 <= age < KEPT_SECONDS:
+        return kept[1]
+    is_mine = cache.add(f"{key}:making", 1, STALE_SECONDS)
+    if is_mine is False and kept is not None and 0 <= age < STALE_SECONDS:
+        return kept[1]
+    try:
+        picture = paint(account_id, timezone.now())
+        cache.set(key, (time.time(), picture), STALE_SECONDS)
+    finally:
+        if is_mine:
+            cache.delete(f"{key}:making")
+    return picture
+
+
+def paint(account_id: int, at: dt.datetime) -> Picture:
+    """The same number of questions whatever goes on; each reads open rows, counts, or the last half hour."""
+    account = Account.objects.filter(pk=account_id).first()
+    if account is None:
+        return Picture(at, _Open([], [], []), [], {}, 0, {}, {}, 0, (), at)
+    open_calls = _read_open(account_id)
+    groups = {
+        pk: _Group(name, account.service_level_seconds if target is None else target)
+        for pk, name, target in SkillGroup.objects.for_account(account)
+        .filter(is_active=True)
+        .order_by("name")
+        .values_list("pk", "name", "service_level_seconds")
+    }
+    start, _end = day_bounds(at.astimezone(account.zone).date(), account.zone)
+    return Picture(
+        at=at,
+        open=open_calls,
+        people=_people(account_id, open_calls, at),
+        groups=groups,
+        default_target_seconds=account.service_level_seconds,
+        today=_counted_today(account_id, start),
+        rolling=_counted_lately(account, at),
+        calls_today=CallTotal.objects.for_account(account_id).filter(slot__gte=start).aggregate(n=Sum("n_calls"))["n"] or 0,
+        feeds=feeds_of(account=account, at=at),
+        counted_to=reports.freshness(account=account, at=at).counted_to,
+    )
 
 
 def _read_open(account_id: int | None) -> _Open:
@@ -97,12 +261,13 @@ def _read_open(account_id: int | None) -> _Open:
     # Parts are asked for by the calls' ids and nothing else. No index knows which parts are open, and a database that
     # has no statistics yet would walk all parts of the account if the account were named as well.
     entries = QueueEntry.objects.order_by().values_list("call_id", "skill_group_id", "entered_at", "left_at")
-    legs = CallLeg.objects.filter(kind=LegKind.AGENT).order_by().values_list("call_id", "agent_id", "answered_at", "ended_at")
+    legs = CallLeg.objects.filter(kind=LegKind.AGENT).order_by()
+    leg_rows = legs.values_list("call_id", "agent_id", "answered_at", "ended_at", "offered_at")
     ids = [pk for pk, _, _ in rows]
     return _Open(
         rows,
         [row for some in _some(ids) for row in entries.filter(call_id__in=some)],
-        [row for some in _some(ids) for row in legs.filter(call_id__in=some)],
+        [row for some in _some(ids) for row in leg_rows.filter(call_id__in=some)],
     )
 
 
@@ -111,59 +276,41 @@ def _some(ids: list[int]) -> Iterator[list[int]]:
         yield ids[first : first + IDS_AT_ONCE]
 
 
-def _visible(actor: Actor, open_calls: _Open) -> set[int]:
-    """The open calls that `Call.objects.visible_to` would give, from the rows at hand: asked as a query, the groups'
-    part of it reads every call the groups ever had."""
-    if sees_account(actor):
-        return {pk for pk, _, _ in open_calls.calls}
-    visible = {call_id for call_id, agent_id, _, _ in open_calls.legs if agent_id == getattr(actor, "pk", None)}
-    if getattr(actor, "data_scope", None) == Role.DataScope.GROUPS:
-        groups = set(own_groups(actor).values_list("skill_group_id", flat=True))
-        visible |= {pk for pk, _, group_id in open_calls.calls if group_id in groups}
-        visible |= {call_id for call_id, group_id, _, _ in open_calls.entries if group_id in groups}
-    return visible
-
-
-def _count(actor: Actor, at: dt.datetime) -> Live:
-    open_calls = _read_open(actor.account_id)
-    visible = _visible(actor, open_calls)
-    of_state = Counter(state for pk, state, _ in open_calls.calls if pk in visible)
-    oldest = min((entered for pk, _, entered, left in open_calls.entries if left is None and pk in visible), default=None)
-    return Live(
-        at=at,
-        started=of_state[CallState.STARTED],
-        in_ivr=of_state[CallState.IN_IVR],
-        in_queue=of_state[CallState.QUEUED],
-        ringing=of_state[CallState.RINGING],
-        talking=of_state[CallState.TALKING],
-        longest_wait_seconds=None if oldest is None else max(0.0, round((at - oldest).total_seconds(), 3)),
-        agents=_agents(actor, open_calls, at),
-    )
-
-
-def _agents(actor: Actor, open_calls: _Open, at: dt.datetime) -> dict[str, int]:
+def _people(account_id: int, open_calls: _Open, at: dt.datetime) -> list[Doing]:
     """Agents by what they do. Who is offline and in no skill group takes no calls and is not counted."""
-    people = Agent.objects.visible_to(actor).filter(is_active=True)
-    people = people.filter(~Q(status=Status.OFFLINE) | Q(memberships__isnull=False)).distinct().order_by()
-    doing = {pk: _CHOSEN[Status(status)] for pk, status in people.values_list("pk", "status")}
-    # Also on calls the actor may not see: the agent is theirs.
-    busy = [(agent_id, "on_call" if answered else "ringing") for _, agent_id, answered, ended in open_calls.legs if ended is None]
-    for agent_id, activity in (*busy, *_wrapping_up(actor, list(doing), at)):
-        if agent_id in doing and _rank(activity) > _rank(doing[agent_id]):
-            doing[agent_id] = activity
-    counted = Counter(doing.values())
-    return {name: counted[name] for name in ACTIVITIES}
+    groups_of: dict[int, list[int]] = defaultdict(list)
+    members = SkillGroupMember.objects.for_account(account_id).filter(skill_group__is_active=True).order_by("skill_group_id")
+    for agent_id, group_id in members.values_list("agent_id", "skill_group_id"):
+        groups_of[agent_id].append(group_id)
+    doing = {
+        pk: Doing(pk, _CHOSEN[Status(status)], since, reason, tuple(groups_of.get(pk, ())))
+        for pk, status, since, reason in Agent.objects.for_account(account_id)
+        .filter(is_active=True)
+        .order_by("pk")
+        .values_list("pk", "status", "status_since", "status_reason")
+        if status != Status.OFFLINE or pk in groups_of
+    }
+    busy = [
+        (agent_id, "on_call" if answered else "ringing", answered or offered)
+        for _, agent_id, answered, ended, offered in open_calls.legs
+        if ended is None
+    ]
+    for agent_id, activity, since in (*busy, *_wrapping_up(account_id, list(doing), at)):
+        known = doing.get(agent_id or 0)
+        if known is not None and _rank(activity) > _rank(known.activity):
+            doing[known.agent_id] = replace(known, activity=activity, since=since, reason="")
+    return list(doing.values())
 
 
 def _rank(activity: str) -> int:
     return _PRECEDENCE.index(activity) if activity in _PRECEDENCE else -1
 
 
-def _wrapping_up(actor: Actor, agent_ids: list[int], at: dt.datetime) -> Iterator[tuple[int | None, str]]:
+def _wrapping_up(account_id: int, agent_ids: list[int], at: dt.datetime) -> Iterator[tuple[int | None, str, dt.datetime]]:
     """Agents whose last call has just ended. Wrap-up ends when the platform says so, or after the group's time for it."""
     for ids in _some(agent_ids):
         just_ended = CallLeg.objects.filter(
-            account_id=actor.account_id or 0,
+            account_id=account_id,
             agent_id__in=ids,
             offered_at__gte=at - LONGEST_CALL,
             answered_at__isnull=False,
@@ -172,4 +319,233 @@ def _wrapping_up(actor: Actor, agent_ids: list[int], at: dt.datetime) -> Iterato
         ).order_by()
         for agent_id, ended_at, seconds in just_ended.values_list("agent_id", "ended_at", "skill_group__wrap_up_seconds"):
             if at - ended_at < dt.timedelta(seconds=DEFAULT_WRAP_UP_SECONDS if seconds is None else seconds):
-                yield agent_id, "acw"
+                yield agent_id, "acw", ended_at
+
+
+_FIGURES = ("offered", "queue_answered", "abandoned", "service_level")
+_COUNTERS = sorted({name for figure in _FIGURES for name in METRICS[figure].counters})
+
+
+def _counted_today(account_id: int, start: dt.datetime) -> dict[int | None, dict[str, float]]:
+    rows = GroupTotal.objects.for_account(account_id).filter(slot__gte=start).order_by()
+    sums = rows.values("skill_group_id").annotate(**{name: Sum(name) for name in _COUNTERS})
+    return {row.pop("skill_group_id"): row for row in sums}
+
+
+def _counted_lately(account: Account, at: dt.datetime) -> dict[int | None, dict[str, float]]:
+    """By when an entry ended. The same counters as those of the past, so that the same formulas hold."""
+    since = at - ROLLING
+    limits = {
+        name: Case(
+            When(**{f"skill_group__{name}__isnull": False}, then=F(f"skill_group__{name}")), default=Value(getattr(account, name))
+        )
+        for name in ("service_level_seconds", "short_abandon_seconds")
+    }
+    entries = QueueEntry.objects.for_account(account).filter(left_at__gt=since, left_at__lte=at).order_by()
+    entries = entries.exclude(call__outcome=Outcome.BLOCKED).annotate(
+        target=limits["service_level_seconds"], short=limits["short_abandon_seconds"]
+    )
+    answered, abandoned = Q(outcome=EntryOutcome.ANSWERED), Q(outcome=EntryOutcome.ABANDONED)
+    in_time, left = Q(wait_seconds__lte=F("target")), Q(outcome=EntryOutcome.FLOW_OUT)
+    rows = entries.values("skill_group_id").annotate(
+        n_entries=Count("pk"),
+        n_answered=Count("pk", filter=answered),
+        n_answered_in_target=Count("pk", filter=answered & in_time),
+        n_abandoned=Count("pk", filter=abandoned),
+        n_abandoned_in_target=Count("pk", filter=abandoned & in_time),
+        n_abandoned_short=Count("pk", filter=abandoned & Q(wait_seconds__lte=F("short"))),
+        n_flow_out=Count("pk", filter=left),
+        n_flow_out_in_target=Count("pk", filter=left & in_time),
+        n_rejected=Count("pk", filter=Q(outcome=EntryOutcome.REJECTED)),
+        n_lost=Count("pk", filter=Q(outcome=EntryOutcome.LOST)),
+    )
+    found: dict[int | None, dict[str, float]] = {row.pop("skill_group_id"): {**_NOTHING, **row} for row in rows}
+    at_once = CallLeg.objects.for_account(account).filter(answered_at__gt=since, answered_at__lte=at, is_at_once=True)
+    for group_id, n in at_once.order_by().values_list("skill_group_id").annotate(n=Count("pk")):
+        found.setdefault(group_id, dict(_NOTHING))["n_at_once"] = n
+    return found
+
+
+_NOTHING: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
+
+
+# --- A part of it ----------------------------------------------------------------------------------------------------
+
+
+def _visible(scope: Scope, open_calls: _Open) -> set[int]:
+    """The open calls that `Call.objects.visible_to` would give, from the rows at hand."""
+    if scope.group_ids is None:
+        return {pk for pk, _, _ in open_calls.calls}
+    visible = {call_id for call_id, agent_id, *_ in open_calls.legs if agent_id == scope.agent_id}
+    visible |= {pk for pk, _, group_id in open_calls.calls if group_id in scope.group_ids}
+    return visible | {call_id for call_id, group_id, *_ in open_calls.entries if group_id in scope.group_ids}
+
+
+def _cut_out(picture: Picture, scope: Scope) -> Live:
+    calls = _visible(scope, picture.open)
+    own = scope.group_ids
+    groups = {pk: group for pk, group in picture.groups.items() if own is None or pk in own}
+    people = tuple(
+        one for one in picture.people if own is None or one.agent_id == scope.agent_id or not own.isdisjoint(one.group_ids)
+    )
+    state_of = {pk: state for pk, state, _ in picture.open.calls}
+    of_state = Counter(state_of[pk] for pk in calls)
+    oldest = min((entered for pk, _, entered, left in picture.open.entries if left is None and pk in calls), default=None)
+    counted: Any = {*picture.today, *picture.rolling, *groups, *(entry[1] for entry in picture.open.entries)}
+    return Live(
+        at=picture.at,
+        started=of_state[CallState.STARTED],
+        in_ivr=of_state[CallState.IN_IVR],
+        in_queue=of_state[CallState.QUEUED],
+        ringing=of_state[CallState.RINGING],
+        talking=of_state[CallState.TALKING],
+        longest_wait_seconds=_seconds(oldest, picture.at),
+        agents=_by_activity(people),
+        calls_today=picture.calls_today if own is None else None,
+        queues=_queues(picture, counted if own is None else own, people),
+        groups=tuple(
+            GroupNow(pk, group.name, _queues(picture, {pk}, [one for one in people if pk in one.group_ids]))
+            for pk, group in groups.items()
+        ),
+        people=people,
+        feeds=picture.feeds,
+        counted_to=picture.counted_to,
+    )
+
+
+def queues_of(picture: Picture, group_ids: Iterable[int]) -> Queues:
+    """Several skill groups together; an agent in two of them is one agent."""
+    wanted = set(group_ids)
+    return _queues(picture, wanted, [one for one in picture.people if not wanted.isdisjoint(one.group_ids)])
+
+
+def _by_activity(people: Iterable[Doing]) -> dict[str, int]:
+    counted = Counter(one.activity for one in people)
+    return {name: counted[name] for name in ACTIVITIES}
+
+
+def _queues(picture: Picture, group_ids: Any, people: Iterable[Doing]) -> Queues:
+    state_of = {pk: (state, group_id) for pk, state, group_id in picture.open.calls}
+    waiting = [(pk, group, entered) for pk, group, entered, left in picture.open.entries if left is None and group in group_ids]
+    queued_for = {pk for pk, _, _, left in picture.open.entries if left is None}
+    ringing = sum(state_of[pk][0] == CallState.RINGING for pk, _, _ in waiting)
+    directly = sum(
+        state == CallState.RINGING and group in group_ids and pk not in queued_for for pk, (state, group) in state_of.items()
+    )
+    late = sum(
+        (picture.at - entered).total_seconds()
+        > (picture.groups[group].target_seconds if group in picture.groups else picture.default_target_seconds)
+        for _, group, entered in waiting
+    )
+    today, rolling = _added(picture.today, group_ids), _added(picture.rolling, group_ids)
+    return Queues(
+        in_queue=len(waiting) - ringing,
+        ringing=ringing + directly,
+        talking=sum(state == CallState.TALKING and group in group_ids for state, group in state_of.values()),
+        longest_wait_seconds=_seconds(min((entered for _, _, entered in waiting), default=None), picture.at),
+        agents=_by_activity(people),
+        offered_today=int(METRICS["offered"].value(today) or 0),
+        answered_today=int(METRICS["queue_answered"].value(today) or 0),
+        abandoned_today=int(METRICS["abandoned"].value(today) or 0),
+        service_level_today=_service_level(today, late),
+        service_level_rolling=_service_level(rolling, late),
+    )
+
+
+def _added(of_groups: Mapping[Any, dict[str, float]], group_ids: Any) -> dict[str, float]:
+    sums = dict(_NOTHING)
+    for group_id, counters in of_groups.items():
+        if group_id in group_ids:
+            for name in sums:
+                sums[name] += counters[name]
+    return sums
+
+
+def _service_level(counters: dict[str, float], n_late: int) -> float | None:
+    """The catalogue's formula, with those who have waited too long already among what it divides by."""
+    level = METRICS["service_level"]
+    top = replace(level, bottom=()).value(counters) or 0
+    bottom = (replace(level, top=level.bottom, bottom=()).value(counters) or 0) + n_late
+    return top / bottom if bottom else None
+
+
+def _seconds(since: dt.datetime | None, at: dt.datetime) -> float | None:
+    return None if since is None else max(0.0, round((at - since).total_seconds(), 3))
+
+
+# --- As it is sent ---------------------------------------------------------------------------------------------------
+
+
+def answer(live: Live) -> dict[str, Any]:
+    """As the API and the live pages get it."""
+    return {
+        "at": live.at,
+        "counted_to": live.counted_to,
+        "calls": {
+            "started": live.started,
+            "in_ivr": live.in_ivr,
+            "in_queue": live.in_queue,
+            "ringing": live.ringing,
+            "talking": live.talking,
+            "today": live.calls_today,
+        },
+        "longest_wait_seconds": live.longest_wait_seconds,
+        "agents": live.agents,
+        "queues": queue_figures(live.queues),
+        "skill_groups": [
+            {"skill_group": group.group_id, "name": group.name, **queue_figures(group.queues), "agents": group.queues.agents}
+            for group in live.groups
+        ],
+        "people": [
+            {
+                "agent": one.agent_id,
+                "activity": one.activity,
+                "since": one.since,
+                "reason": one.reason,
+                "skill_groups": list(one.group_ids),
+            }
+            for one in live.people
+        ],
+        "connections": [
+            {"name": feed["source"], "state": feed["state"], "heard_at": feed.get("heard_at", "")} for feed in live.feeds
+        ],
+    }
+
+
+def queue_figures(queues: Queues) -> dict[str, Any]:
+    return {
+        "in_queue": queues.in_queue,
+        "ringing": queues.ringing,
+        "talking": queues.talking,
+        "longest_wait_seconds": queues.longest_wait_seconds,
+        "staffed": queues.staffed,
+        "available": queues.agents["available"],
+        "offered_today": queues.offered_today,
+        "answered_today": queues.answered_today,
+        "abandoned_today": queues.abandoned_today,
+        "service_level_today": queues.service_level_today,
+        "service_level_rolling": queues.service_level_rolling,
+    }
+
+
+# --- Views that stay open --------------------------------------------------------------------------------------------
+
+
+def view_of(scope: Scope, *, with_people: bool) -> str:
+    """The name of a view on a picture. Whoever sees the same has the same, so that it is worked out for all of them once."""
+    groups = "all" if scope.group_ids is None else ",".join(map(str, sorted(scope.group_ids)))
+    return f"now:{groups}:{scope.agent_id or ''}:{'people' if with_people else ''}"
+
+
+def render_view(account_id: int, view: str) -> str:
+    """The JSON of a view named by `view_of`."""
+    _now, groups, agent_id, people = view.split(":")
+    own = None if groups == "all" else frozenset(int(pk) for pk in groups.split(",") if pk)
+    told = answer(seen(Scope(account_id, own, int(agent_id) if agent_id else None)))
+    if not people:
+        del told["people"]
+    return as_json(told)
+
+
+def as_json(told: Any) -> str:
+    return json.dumps(told, cls=DjangoJSONEncoder, separators=(",", ":"))

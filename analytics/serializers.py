@@ -83,6 +83,9 @@ class LiveCallsSerializer(serializers.Serializer[Any]):
     in_queue = serializers.IntegerField()
     ringing = serializers.IntegerField()
     talking = serializers.IntegerField()
+    today = serializers.IntegerField(
+        allow_null=True, help_text="Started since local midnight. Null for who sees less than the whole account."
+    )
 
 
 LiveAgentsSerializer = type(
@@ -95,8 +98,49 @@ LiveAgentsSerializer = type(
 )
 
 
+class LiveQueuesSerializer(serializers.Serializer[Any]):
+    in_queue = serializers.IntegerField()
+    ringing = serializers.IntegerField()
+    talking = serializers.IntegerField()
+    longest_wait_seconds = serializers.FloatField(allow_null=True, help_text="Of those who wait now. Null: nobody waits.")
+    staffed = serializers.IntegerField(help_text="Agents who are there and not on a break.")
+    available = serializers.IntegerField(help_text="Agents who can take a call now.")
+    offered_today = serializers.IntegerField(help_text="Since local midnight, as the next two.")
+    answered_today = serializers.IntegerField()
+    abandoned_today = serializers.IntegerField()
+    service_level_today = serializers.FloatField(
+        allow_null=True, help_text="Whoever waits longer than the target counts against it already. Null: nothing was offered."
+    )
+    service_level_rolling = serializers.FloatField(allow_null=True, help_text="Of what ended in the last 30 minutes.")
+
+
+class LiveGroupSerializer(LiveQueuesSerializer):
+    skill_group = serializers.IntegerField()
+    name = serializers.CharField()
+    agents = LiveAgentsSerializer()
+
+
+class LivePersonSerializer(serializers.Serializer[Any]):
+    agent = serializers.IntegerField(help_text="Id of the agent.")
+    activity = serializers.ChoiceField(choices=list(ACTIVITIES.items()))
+    since = serializers.DateTimeField()
+    reason = serializers.CharField(help_text="Of a break.")
+    skill_groups = serializers.ListField(child=serializers.IntegerField())
+
+
+class LiveConnectionSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    state = serializers.CharField(help_text="`connected`, `connecting`, or `silent` where nobody listens.")
+    heard_at = serializers.CharField(help_text="When it last said something; empty: not yet.")
+
+
 class LiveSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(help_text="When this was true.")
+    counted_to = serializers.DateTimeField(allow_null=True, help_text="Everything accepted before this is in the figures.")
     calls = LiveCallsSerializer()
     longest_wait_seconds = serializers.FloatField(allow_null=True, help_text="Of those who wait now. Null: nobody waits.")
     agents = LiveAgentsSerializer()
+    queues = LiveQueuesSerializer(help_text="All skill groups that the asker sees, together.")
+    skill_groups = LiveGroupSerializer(many=True)
+    people = LivePersonSerializer(many=True, help_text="Empty for who may not see agents.")
+    connections = LiveConnectionSerializer(many=True, help_text="What the portal listens to by itself, such as an Asterisk.")

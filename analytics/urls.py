@@ -3,11 +3,13 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import staffing_views, views
+from analytics import now_views, staffing_views, views
 
 app_name = "analytics"
 urlpatterns = [
     path("", admin.site.admin_view(views.home), name="home"),
     path("dashboard/", admin.site.admin_view(views.dashboard), name="dashboard"),
+    path("now/", admin.site.admin_view(now_views.now), name="now"),
+    path("now/figures/", admin.site.admin_view(now_views.figures), name="now-figures"),
     path("staffing/", admin.site.admin_view(staffing_views.calculator), name="staffing"),
 ]

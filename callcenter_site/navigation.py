@@ -31,6 +31,7 @@ NAVIGATION: list[dict[str, Any]] = [
     {
         "title": _("Supervision"),
         "items": [
+            _page(_("Now"), "radar", "analytics:now", "analytics.see_figures"),
             _page(_("Dashboard"), "monitoring", "analytics:dashboard", "analytics.see_figures"),
             _page(_("Service records"), "call", "admin:calls_call_changelist", "calls.view_call"),
             _page(_("Voicemail"), "voicemail", "admin:calls_voicemail_changelist", "calls.view_voicemail")

@@ -335,6 +335,8 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
     "usb": [],
 }
 
+LIVE_VIEW = "analytics.live.render_view"
+
 # --- API -------------------------------------------------------------------------------------------------------------
 ANSWER_ONCE = "configuration.idempotency.answer_once"
 REST_FRAMEWORK = {

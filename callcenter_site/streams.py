@@ -4,11 +4,16 @@ A message names a topic (`desk:17`, `account:3`) and ids, never what they stand 
 see, like any other request. So a stream needs no database and no session; it is opened with a signed link, good for a
 minute, that names the topics, and it ends after a few minutes, so that who has lost the right hears no more.
 
+A topic may also be a view (`view:3:…`): figures that are worked out once for all who watch the same, at most once a
+second, and sent to them as they are. What a view shows, and that it is gone, an app says (`settings.LIVE_VIEW`); ids are
+all that is personal in one.
+
 Each process holds one subscription to Redis and hands messages on to its watchers. Without Redis, messages stay in the
 process, which is all there is. A message that is lost is no harm: pages ask anyway every few seconds, only later.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,6 +30,8 @@ import redis
 import redis.asyncio
 from django.conf import settings
 from django.core import signing
+from django.db import close_old_connections
+from django.utils.module_loading import import_string
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +48,15 @@ WAITING_MAX = 10_000
 """Messages on their way to Redis; what comes beyond is left out, for whoever speaks never waits."""
 ACCOUNT_EVERY_SECONDS = 1.0
 """Watchers of a whole account hear of it no more often."""
+VIEW_EVERY_SECONDS = 1.0
+VIEW_AT_LEAST_EVERY_SECONDS = 5.0
+"""Some figures change by the clock alone; and a page knows that it is stale when it hears nothing."""
+VIEWS_AT_ONCE = 2
+"""Views of a process that are worked out at the same time."""
 _SALT = "callcenter_site.streams"
 CHANGED = "changed"
+SHOWN = "shown"
+GONE = "gone"
 MISSED = "missed"
 """Said in place of what a slow watcher, or all during an outage of Redis, may have missed: ask for everything."""
 
@@ -52,6 +67,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 _ACCOUNT = "account:"
+_VIEW = "view:"
 
 
 def desk_topic(agent_id: int) -> str:
@@ -60,6 +76,10 @@ def desk_topic(agent_id: int) -> str:
 
 def account_topic(account_id: int) -> str:
     return f"{_ACCOUNT}{account_id}"
+
+
+def view_topic(account_id: int, view: str) -> str:
+    return f"{_VIEW}{account_id}:{view}"
 
 
 def stream_link(topics: Iterable[str]) -> str:
@@ -150,6 +170,11 @@ class Hub:
         self._lock = threading.Lock()
         self._resting: dict[str, bool] = {}
         """Topics told a moment ago, and whether there is more to tell when they have rested."""
+        self._showing: dict[str, asyncio.Task[None]] = {}
+        self._shown: dict[str, str] = {}
+        """What the watchers of each view were last sent: who joins has it at once."""
+        self._due: dict[str, asyncio.Event] = {}
+        self._workers: ThreadPoolExecutor | None = None
         self.n_watchers = 0
 
     def join(self, topics: Iterable[str]) -> "asyncio.Queue[str]":
@@ -161,8 +186,48 @@ class Hub:
         messages: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
         for topic in topics:
             self._watchers[topic].add(messages)
+            if topic.startswith(_VIEW):
+                self._begin_showing(topic, messages)
         self.n_watchers += 1
         return messages
+
+    def _begin_showing(self, topic: str, messages: "asyncio.Queue[str]") -> None:
+        if topic in self._shown:
+            _put(messages, self._shown[topic])
+        task = self._showing.get(topic)
+        if task is None or task.done():
+            self._due[topic] = asyncio.Event()
+            self._showing[topic] = asyncio.get_running_loop().create_task(self._show(topic))
+
+    async def _show(self, topic: str) -> None:
+        """Sends a view to all its watchers, again whenever something changed, for as long as it has any."""
+        due = self._due[topic]
+        try:
+            while topic in self._watchers:
+                due.clear()
+                began = time.monotonic()
+                if (frame := await self._worked_out(topic)) is not None:
+                    self._shown[topic] = frame
+                    for messages in self._watchers.get(topic, ()):
+                        _put(messages, frame)
+                await asyncio.sleep(max(0.0, began + VIEW_EVERY_SECONDS - time.monotonic()))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(due.wait(), VIEW_AT_LEAST_EVERY_SECONDS - VIEW_EVERY_SECONDS)
+        finally:
+            if self._showing.get(topic) is asyncio.current_task():
+                self._showing.pop(topic, None)
+                self._shown.pop(topic, None)
+                self._due.pop(topic, None)
+
+    async def _worked_out(self, topic: str) -> str | None:
+        """None: it could not be worked out now. The watchers hear nothing, and see that they do."""
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(VIEWS_AT_ONCE, thread_name_prefix="views")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, _work_out, topic)
+        except Exception as error:  # whatever a database or a cache may raise: the next second tries again
+            log.warning("a live view could not be worked out: %s", type(error).__name__)
+            return None
 
     def leave(self, topics: Iterable[str], messages: "asyncio.Queue[str]") -> None:
         self.n_watchers -= 1
@@ -170,6 +235,8 @@ class Hub:
             self._watchers[topic].discard(messages)
             if not self._watchers[topic]:
                 del self._watchers[topic]
+                if topic in self._due:
+                    self._due[topic].set()  # nobody is left to show it to
 
     def deliver(self, message: str) -> None:
         """From any thread."""
@@ -185,6 +252,11 @@ class Hub:
             topic = told.pop("topic")
         except (ValueError, KeyError, AttributeError):
             return
+        if topic.startswith(_ACCOUNT):
+            views = f"{_VIEW}{topic.removeprefix(_ACCOUNT)}:"
+            for view, due in self._due.items():
+                if view.startswith(views):
+                    due.set()
         if topic not in self._watchers:
             return
         if topic.startswith(_ACCOUNT):
@@ -234,6 +306,16 @@ class Hub:
 
 
 hub = Hub()
+
+
+def _work_out(topic: str) -> str:
+    _, account_id, view = topic.split(":", 2)
+    close_old_connections()
+    try:
+        figures: str | None = import_string(settings.LIVE_VIEW)(int(account_id), view)
+    finally:
+        close_old_connections()
+    return _frame(GONE, {}) if figures is None else f"event: {SHOWN}\ndata: {figures}\n\n"
 
 
 def _put(messages: "asyncio.Queue[str]", frame: str) -> None:

@@ -381,6 +381,7 @@ class QueueEntry(CallPart):
         indexes = [
             models.Index(fields=["account", "entered_at"], name="entry_entered"),
             models.Index(fields=["account", "skill_group", "entered_at"], name="entry_group"),
+            models.Index(fields=["account", "left_at"], name="entry_left"),
         ]
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ HANDLE_VOICEMAIL = "calls.change_voicemail"
 SEND_RECORDING = "calls.add_recording"
 SEND_VOICEMAIL = "calls.add_voicemail"
 SEE_FIGURES = "analytics.see_figures"
+SEE_AGENTS = "agents.view_agent"
 SET_STATUS = "agents.set_status"
 CHANGE_REMARK = "calls.change_remark"
 

@@ -104,6 +104,23 @@ def feed_of(*, account: Account, source: str, at: dt.datetime) -> dict[str, Any]
     return {**known, "state": "silent"} if is_silent else known
 
 
+def feeds_of(*, account: Account, at: dt.datetime) -> tuple[dict[str, Any], ...]:
+    """How each source that is or was listened to for an account is doing, with its name; none that was stopped on purpose."""
+    sources = cache.get(_sources_key(account.pk)) or _sources_noted(account)
+    feeds = ({**feed_of(account=account, source=source, at=at), "source": source} for source in sorted(sources))
+    return tuple(feed for feed in feeds if feed["state"] != "stopped")
+
+
+def _sources_key(account_id: int) -> str:
+    return f"asterisk:{account_id}"
+
+
+def _sources_noted(account: Account) -> set[str]:
+    folder = Path(settings.VAR_DIR) / "asterisk"
+    notes = (_read(path) for path in folder.glob(f"{account.slug}-*-live.json"))
+    return {str(one["source"]) for one in notes if one.get("source") and one.get("account") == account.pk}
+
+
 def notes_path(account: Account, source: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{account.slug}-{source}")
     return Path(settings.VAR_DIR) / "asterisk" / f"{name}-live.json"
@@ -323,15 +340,23 @@ class Listener:
         self.feed.n_calls = self._events.n_calls
         told = {name: getattr(self.feed, name) for name in Feed.__slots__}
         with contextlib.suppress(Exception):  # whatever a cache may raise: it shows how it goes, and is in nobody's way
-            await self.run_in_thread(lambda: cache.set(feed_key(self.account.pk, self.site.source), told, STATUS_KEPT_SECONDS))
+            await self.run_in_thread(lambda: self._tell_cache(told))
         # Before the first snapshot nothing is known of agents: what the last run noted stands.
         agents = self._events.agents if self.feed.connected_since else self._agents_before()
         try:
             beside = self.notes.with_suffix(".new")
-            beside.write_text(json.dumps({"feed": told, "agents": sorted(agents)}), encoding="utf-8")
+            beside.write_text(
+                json.dumps({"account": self.account.pk, "source": self.site.source, "feed": told, "agents": sorted(agents)}),
+                encoding="utf-8",
+            )
             beside.replace(self.notes)
         except OSError as error:
             log.warning("source %s: cannot note how it goes: %s", self.site.source, error.strerror)
+
+    def _tell_cache(self, told: dict[str, Any]) -> None:
+        cache.set(feed_key(self.account.pk, self.site.source), told, STATUS_KEPT_SECONDS)
+        sources = set(cache.get(_sources_key(self.account.pk)) or _sources_noted(self.account))
+        cache.set(_sources_key(self.account.pk), sources | {self.site.source}, STATUS_KEPT_SECONDS)
 
 
 def _by_speaker(events: Iterable[Event]) -> Iterable[tuple[bool, list[Event]]]:

@@ -10,7 +10,7 @@ from analytics.metrics import METRICS
 from configuration.api_keys import create_api_key
 from configuration.models import ApiKey
 from tests.analytics.events import Story, take_in
-from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)
@@ -107,13 +107,46 @@ def test_a_key_of_another_account_sees_nothing_of_it(get, group):
 
 def test_live_says_what_goes_on_and_since_when(get, group):
     answer = get(LIVE)
+    nobody = {"available": 0, "ringing": 0, "on_call": 0, "acw": 0, "busy": 0, "break": 0, "offline": 0}
+    queues = {
+        "in_queue": 1,
+        "ringing": 0,
+        "talking": 0,
+        "longest_wait_seconds": 25.0,
+        "staffed": 0,
+        "available": 0,
+        "offered_today": 3,
+        "answered_today": 1,
+        "abandoned_today": 1,
+        "service_level_today": 1 / 3,
+        "service_level_rolling": 0,
+    }
+    of_group = {"in_queue": 0, "longest_wait_seconds": None, "offered_today": 2, "service_level_today": 0.5}
     assert answer.json() == {
         "at": "2026-03-02T04:20:00Z",
-        "calls": {"started": 0, "in_ivr": 0, "in_queue": 1, "ringing": 0, "talking": 0},
+        "counted_to": "2026-03-02T04:20:00Z",
+        "calls": {"started": 0, "in_ivr": 0, "in_queue": 1, "ringing": 0, "talking": 0, "today": 3},
         "longest_wait_seconds": 25.0,
-        "agents": {"available": 0, "ringing": 0, "on_call": 0, "acw": 0, "busy": 0, "break": 0, "offline": 0},
+        "agents": nobody,
+        "queues": queues,
+        "skill_groups": [
+            {"skill_group": group.pk, "name": "Sales", **queues, **of_group, "service_level_rolling": None, "agents": nobody}
+        ],
+        "people": [],
+        "connections": [],
     }
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_who_does_what_is_told_to_keys_that_may_see_agents(get, account, group):
+    agent = AgentFactory(account=account, staff_id="B")
+    MemberFactory(skill_group=group, agent=agent)
+    figures = create_api_key(account=account, name="figures", scopes=[ApiKey.Scope.FIGURES_READ])[1]
+    assert get(LIVE, key=figures).json()["people"] == []
+    both = create_api_key(account=account, name="both", scopes=[ApiKey.Scope.FIGURES_READ, ApiKey.Scope.AGENTS_READ])[1]
+    assert [(one["agent"], one["activity"], one["skill_groups"]) for one in get(LIVE, key=both).json()["people"]] == [
+        (agent.pk, "offline", [group.pk])
+    ]
 
 
 def test_the_schema_describes_every_metric_with_its_formula(client, db):

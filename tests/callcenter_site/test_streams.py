@@ -211,3 +211,76 @@ def test_desks_are_told_of_each_call_at_once(settings):
         assert messages.qsize() == 3
 
     run(scene())
+
+
+# --- Views -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    """What a view shows is how often it was worked out."""
+    asked: list[tuple[int, str]] = []
+
+    def work_out(name):
+        assert name == settings.LIVE_VIEW
+        return lambda account_id, view: (asked.append((account_id, view)), None if view == "gone" else json.dumps(len(asked)))[1]
+
+    monkeypatch.setattr(streams, "import_string", work_out)
+    monkeypatch.setattr(streams, "VIEW_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "VIEW_AT_LEAST_EVERY_SECONDS", 60)
+    return asked
+
+
+async def shown_to(watcher):
+    while True:
+        text = await watcher.next()
+        if "event: shown" in text:
+            return json.loads(text.partition("event: shown\ndata: ")[2].partition("\n")[0])
+
+
+def test_a_view_is_worked_out_once_for_all_who_watch_it_and_again_when_something_changed(painted):
+    async def scene():
+        link = stream_link([streams.view_topic(3, "now:all::")])
+        async with Watcher(link) as first, Watcher(link) as second:
+            assert (await shown_to(first), await shown_to(second)) == (1, 1)
+            async with Watcher(link) as late:
+                assert await shown_to(late) == 1  # at once, though nothing changed
+                publish(["account:33"])
+                for _ in range(20):
+                    publish(["account:3"])
+                assert (await shown_to(first), await shown_to(second), await shown_to(late)) == (2, 2, 2)
+        await asyncio.sleep(0.5)
+        assert not streams.hub._showing and not streams.hub._shown and not streams.hub._due
+
+    run(scene())
+    assert painted[:2] == [(3, "now:all::")] * 2
+    assert len(painted) <= 4  # twenty changes in a moment are one or two
+
+
+def test_a_view_that_failed_shows_nothing_and_comes_back(painted, monkeypatch):
+    works, failures = streams.import_string, iter([OSError("the database is away")])
+
+    def fails_once(name):
+        for error in failures:
+            raise error
+        return works(name)
+
+    monkeypatch.setattr(streams, "import_string", fails_once)
+
+    async def scene():
+        async with Watcher(stream_link([streams.view_topic(3, "now")])) as watcher:
+            await watcher.next()
+            await asyncio.sleep(0.3)
+            publish(["account:3"])
+            assert await shown_to(watcher) == 1
+
+    run(scene())
+
+
+def test_a_view_that_is_gone_says_so(painted):
+    async def scene():
+        async with Watcher(stream_link([streams.view_topic(3, "gone")])) as watcher:
+            while "event: gone" not in await watcher.next():
+                pass
+
+    run(scene())

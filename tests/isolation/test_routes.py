@@ -74,6 +74,8 @@ ROUTES: dict[str, Any] = {
     "admin:app_list": [{"app_label": app} for app in sorted({model._meta.app_label for model in admin.site._registry})],
     "analytics:home": PAGE,
     "analytics:dashboard": PAGE,
+    "analytics:now": PAGE,
+    "analytics:now-figures": PAGE,
     "analytics:staffing": PAGE,
     "agents:desk": PAGE,
     "agents:set-status": PAGE,

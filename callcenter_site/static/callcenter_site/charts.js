@@ -65,7 +65,17 @@
     });
   };
 
+  // <table data-portal-table="id"> gets the numbers of the chart of the same id.
+  const tabulate = table => {
+    const { labels, datasets } = JSON.parse(document.getElementById(table.dataset.portalTable).textContent);
+    const cell = (name, text) => Object.assign(document.createElement(name), { textContent: text ?? "–" });
+    const row = (name, cells) => { const tr = document.createElement("tr"); tr.append(...cells.map((text, place) => cell(place ? name : "th", text))); return tr; };
+    table.createTHead().append(row("th", ["", ...datasets.map(set => set.label)]));
+    table.createTBody().append(...labels.map((label, place) => row("td", [label, ...datasets.map(set => set.data[place])])));
+  };
+
   addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("table[data-portal-table]").forEach(tabulate);
     const charts = [...document.querySelectorAll("canvas[data-portal-chart]")].map(draw);
     if (!charts.length) return;
     charts.forEach(paint);

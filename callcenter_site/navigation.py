@@ -96,6 +96,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Events"), "inbox", "admin:calls_callevent_changelist", "calls.view_callevent"),
             _page(_("Incoming sound files"), "cloud_upload", "admin:calls_incomingsound_changelist", "calls.view_incomingsound"),
             _page(_("Sources of recordings"), "cloud_download", "admin:calls_soundsource_changelist", "calls.view_soundsource"),
+            _page(_("Incoming webhooks"), "webhook", "admin:calls_incomingwebhook_changelist", "calls.view_incomingwebhook"),
             _page(_("Connections"), "hub", "admin:calls_connection_changelist", "calls.view_connection"),
             _page(_("Unknown names"), "person_search", "admin:calls_unknownname_changelist", "calls.view_unknownname"),
             _page(_("Audit log"), "policy", "admin:configuration_auditentry_changelist", "configuration.view_auditentry"),

@@ -27,7 +27,7 @@ from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator, page_asked_for
 from calls import admin_filters as filters
-from calls import ingest, masking, narrowing, search, sound_admin, tasks, views  # noqa: F401  (sound_admin registers its pages)
+from calls import ingest, masking, narrowing, search, sound_admin, tasks, views, webhook_admin  # noqa: F401  (register pages)
 from calls.agent_panels import PANELS
 from calls.export_admin import ExportsCalls
 from calls.hits import marked

@@ -1,6 +1,5 @@
 """Events in, service records out."""
 
-from collections import Counter
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +22,7 @@ from calls.cloudevents import (
     CloudEventsParser,
     EventAnswersSerializer,
     PlainEventsParser,
+    answer_to,
 )
 from calls.filters import CallFilterSet
 from calls.models import Call
@@ -68,11 +68,10 @@ class EventsView(PortalView):
             raise PermissionDenied
         _make_room(account)
         answers = ingest.accept_events(account=account, items=items, at=timezone.now())
-        counts = Counter(answer["status"] for answer in answers)
-        if counts["accepted"]:
+        body, status = answer_to(answers)
+        if body["accepted"]:
             tasks.nudge()
-        summary = {status: counts[status] for status in ("accepted", "duplicate", "rejected")}
-        return Response({**summary, "results": answers}, status=_status_of(answers))
+        return Response(body, status=status)
 
 
 def _make_room(account: Account) -> None:
@@ -81,15 +80,6 @@ def _make_room(account: Account) -> None:
         raise Overloaded
     if ingest.inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT:
         raise Throttled(wait=RETRY_SECONDS)
-
-
-def _status_of(answers: list[dict[str, Any]]) -> int:
-    """202 if anything was accepted, 200 if all was known before, else what is wrong with the rest."""
-    codes = {answer["code"] for answer in answers}
-    if 202 in codes:
-        return 202
-    refused = codes - {200}
-    return (409 if refused == {409} else 400) if refused else 200
 
 
 _LET_IN = {

@@ -3,6 +3,7 @@
 Text that is half a surrogate pair is read as such: it stays with its own event instead of spoiling the whole batch.
 """
 
+from collections import Counter
 from typing import Any
 
 from django.conf import settings
@@ -62,6 +63,15 @@ class EventAnswersSerializer(serializers.Serializer[Any]):
     duplicate = serializers.IntegerField()
     rejected = serializers.IntegerField()
     results = EventAnswerSerializer(many=True)
+
+
+def answer_to(answers: list[dict[str, Any]]) -> tuple[dict[str, Any], int]:
+    """Body and status: 202 if anything was accepted, 200 if all was known before, else what is wrong with the rest."""
+    counts = Counter(answer["status"] for answer in answers)
+    codes = {answer["code"] for answer in answers}
+    refused = codes - {200}
+    status = 202 if 202 in codes else (409 if refused == {409} else 400) if refused else 200
+    return {**{name: counts[name] for name in ("accepted", "duplicate", "rejected")}, "results": answers}, status
 
 
 EVENT_EXAMPLES = [

@@ -80,6 +80,8 @@ KEPT = (
     ),
     Kept("calls.SavedFilter", Lifetime.CONFIGURATION, people=("owner", "name")),
     Kept("calls.SoundSource", Lifetime.CONFIGURATION),
+    Kept("calls.IncomingWebhook", Lifetime.CONFIGURATION),
+    Kept("calls.WebhookDelivery", Lifetime.UNTIL_USED, clock="received_at"),
     Kept("calls.CallEvent", Lifetime.RAW_EVENTS, clock="received_at", people=("subject", "data")),
     Kept("calls.UnknownName", Lifetime.CALL_DATA, clock="first_seen_at", people=("name",)),
     Kept("calls.StaleCallSlot", Lifetime.UNTIL_USED, clock="slot"),

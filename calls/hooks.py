@@ -2,11 +2,13 @@
 
 The push is translated into events and kept by the intake like any other; nothing here writes a record. A platform signs
 in with HTTP Basic authentication whose password is an API key; the key's prefix stands in the address as well, so that
-a wrong secret can be counted where its owner looks. What is refused is counted, and nothing of it is kept.
+a wrong secret can be counted where its owner looks. One that can sign what it sends needs no key: its address is a
+webhook's. What is refused is counted, and nothing of it is kept.
 """
 
 import base64
 import binascii
+import datetime as dt
 import hmac
 import json
 from typing import Any
@@ -18,13 +20,18 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from callcenter_site import webhooks
+from callcenter_site.health import disk_has_room
+from callcenter_site.webhooks import Message
 from calls import ingest, tasks
 from calls.adapters import freeswitch, tccc
+from calls.cloudevents import answer_to
 from calls.connections import note_accepted, note_refused
 from calls.envelope import read_event
-from calls.models import Connection
+from calls.incoming_webhooks import find_webhook, note_taken, was_taken
+from calls.models import Connection, IncomingWebhook
 from configuration.api_keys import ApiKeyActor, find_api_key
-from configuration.models import ApiKey
+from configuration.models import Account, ApiKey
 
 MAX_BYTES = 1024 * 1024
 SEEN_SECONDS = 24 * 3600
@@ -38,6 +45,56 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+@csrf_exempt
+@require_POST
+def signed_events(request: HttpRequest, prefix: str) -> HttpResponse:
+    """CloudEvents of any platform, signed as a Standard Webhook; answered event by event, as the API answers them."""
+    webhook, now = find_webhook(prefix), timezone.now()
+    try:
+        message = _believed(webhook, request, now)
+        if webhook is None or was_taken(webhook=webhook, message=message):
+            raise Refused(409, REPLAYED)
+        return _take(webhook, message, _json_of(request), now)
+    except Refused as refused:
+        if webhook is not None:
+            reason = refused.reason if webhook.is_usable else "The webhook is not in use."
+            _count_of(webhook.account, prefix, Connection.Kind.WEBHOOK, reason)
+        return _with_retry(JsonResponse({"detail": refused.reason}, status=refused.status))
+
+
+def _believed(webhook: IncomingWebhook | None, request: HttpRequest, at: dt.datetime) -> Message:
+    """An address of nobody's, or one that is not in use, answers like one whose secret was not known."""
+    secrets = webhook.secrets(at=at) if webhook is not None and webhook.is_usable else [webhooks.new_secret()]
+    try:
+        return webhooks.verify(secrets=secrets, headers=request.headers, body=_body_of(request), at=at)
+    except webhooks.SignatureError as error:
+        raise Refused(401, str(error)) from error
+
+
+REPLAYED = "This message was taken before. Nothing is missing; give a message that is sent again a new webhook-timestamp."
+
+
+def _take(webhook: IncomingWebhook, message: Message, items: Any, at: dt.datetime) -> JsonResponse:
+    items = items if isinstance(items, list) else [items]
+    if not items:
+        raise Refused(400, "The list holds no event.")
+    if len(items) > settings.EVENT_BATCH:
+        raise Refused(413, f"The list holds {len(items)} events; at most {settings.EVENT_BATCH} are taken at once.")
+    _check_room(webhook.account)
+    answers = ingest.accept_events(account=webhook.account, items=items, at=at)
+    body, status = answer_to(answers)
+    if status in (200, 202) and not note_taken(webhook=webhook, message=message, at=at):
+        raise Refused(409, REPLAYED)
+    kind = Connection.Kind.WEBHOOK
+    note_accepted(account=webhook.account, kind=kind, name=webhook.prefix, n_events=body["accepted"], at=at)
+    for problem in next((answer["errors"] for answer in answers if answer["errors"]), [])[:1]:
+        reason = f"{body['rejected']} of {len(items)} events: {problem['field']} {problem['reason']}"
+        note_refused(account=webhook.account, kind=kind, name=webhook.prefix, reason=reason, at=at)
+    if body["accepted"]:
+        tasks.nudge()
+    return JsonResponse(body, status=status)
 
 
 @csrf_exempt
@@ -87,6 +144,10 @@ def _answer_tccc(status: int, reason: str) -> JsonResponse:
 def _with_challenge(answer: JsonResponse) -> JsonResponse:
     if answer.status_code == 401:
         answer["WWW-Authenticate"] = 'Basic realm="portal"'
+    return _with_retry(answer)
+
+
+def _with_retry(answer: JsonResponse) -> JsonResponse:
     if answer.status_code == 503:
         answer["Retry-After"] = str(RETRY_SECONDS)
     return answer
@@ -123,8 +184,7 @@ def _json_of(request: HttpRequest) -> Any:
 
 def _keep(key: ApiKey, kind: str, events: list[dict[str, Any]]) -> None:
     """Hands events to the intake. One that is known with other content stands as it is: pushes repeat themselves."""
-    if ingest.inbox_depth() >= settings.INBOX_MAX or ingest.inbox_depth(key.account) >= settings.INBOX_MAX_PER_ACCOUNT:
-        raise Refused(503, "The portal cannot take more for the moment.")
+    _check_room(key.account)
     now = timezone.now()
     if len(events) > settings.EVENT_BATCH:
         raise Refused(413, f"The post tells of more than {settings.EVENT_BATCH} events.")
@@ -139,7 +199,17 @@ def _keep(key: ApiKey, kind: str, events: list[dict[str, Any]]) -> None:
         tasks.nudge()
 
 
+def _check_room(account: Account) -> None:
+    is_full = ingest.inbox_depth() >= settings.INBOX_MAX or ingest.inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT
+    if is_full or not disk_has_room():
+        raise Refused(503, "The portal cannot take more for the moment.")
+
+
 def _count(prefix: str, kind: str, refused: Refused) -> None:
     key = ApiKey.objects.select_related("account").filter(prefix=prefix).first()
     if key is not None:
-        note_refused(account=key.account, kind=kind, name=prefix, reason=refused.reason, at=timezone.now())
+        _count_of(key.account, prefix, kind, refused.reason)
+
+
+def _count_of(account: Account, prefix: str, kind: str, reason: str) -> None:
+    note_refused(account=account, kind=kind, name=prefix, reason=reason, at=timezone.now())

@@ -4,6 +4,7 @@
 replaced as a whole whenever its events are folded again; nobody else writes them.
 """
 
+import datetime as dt
 import re
 
 from auditlog.registry import auditlog
@@ -625,6 +626,7 @@ class Connection(AccountOwned):
         TCCC = "tccc", _("Tencent Cloud Contact Center")
         FREESWITCH = "freeswitch", "FreeSWITCH"
         ASTERISK = "asterisk", "Asterisk"
+        WEBHOOK = "webhook", _("Signed webhook")
 
     kind = models.CharField(_("platform"), max_length=12, choices=Kind)
     name = models.CharField(_("name"), max_length=60, help_text=_("The API key it uses, or the host."))
@@ -644,6 +646,58 @@ class Connection(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} · {self.name}"
+
+
+class IncomingWebhook(AccountOwned):
+    """An address that a platform posts its events to, signed with a secret that only the two know.
+
+    The secret must be there to check a signature, so it is kept encrypted, not hashed. How the sending goes stands in the
+    `Connection` of the same prefix.
+    """
+
+    name = models.CharField(_("name"), max_length=60, help_text=_("Which system sends to it."))
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    """What stands in its address; no secret."""
+    secret = EncryptedTextField(editable=False)
+    old_secret = EncryptedTextField(editable=False)
+    old_secret_until = models.DateTimeField(_("old secret good until"), null=True, editable=False)
+    is_active = models.BooleanField(_("in use"), default=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("incoming webhook")
+        verbose_name_plural = _("incoming webhooks")
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="incoming_webhook_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        self.name = self.name.strip()
+        if not self.name:
+            raise ValidationError({"name": _("Give it a name.")})
+
+    @property
+    def is_usable(self) -> bool:
+        return self.is_active and self.account.is_open
+
+    def secrets(self, *, at: dt.datetime) -> list[str]:
+        """What may sign at this time."""
+        is_old_good = self.old_secret_until is not None and at < self.old_secret_until
+        return [self.secret, self.old_secret] if is_old_good else [self.secret]
+
+
+class WebhookDelivery(AccountOwned):
+    """A signed message that was taken, so that it is not taken again. Good for as long as its time is believed."""
+
+    webhook = models.ForeignKey(IncomingWebhook, on_delete=models.CASCADE, related_name="+")
+    message_key = Sha256Field(editable=False)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["webhook", "message_key"], name="webhook_delivery_once")]
+        indexes = [models.Index(fields=["webhook", "received_at"], name="webhook_delivery_age")]
 
 
 class UnknownName(AccountOwned):
@@ -757,4 +811,5 @@ class StaleCallSlot(AccountOwned):
 
 
 auditlog.register(SoundSource, mask_fields=["secret"], mask_callable="callcenter_site.audit.unsaid")
+auditlog.register(IncomingWebhook, mask_fields=["secret", "old_secret"], mask_callable="callcenter_site.audit.unsaid")
 auditlog.register(SavedFilter, exclude_fields=["query"])

@@ -75,6 +75,7 @@ _ADMINISTRATOR = (
     | {f"calls.{name}" for name in ("view_callevent", "redrive_callevent", "view_connection", "view_unknownname")}
     | {"retention.view_purgerun", "calls.view_incomingsound"}
     | _all_of("calls", "soundsource")
+    | _all_of("calls", "incomingwebhook", "view", "add", "change")
     | _all_of("agents", "agent", "view", "add", "change")
     | _all_of("agents", "agentphone")
     | _all_of("agents", "skillgroup", "view", "add", "change")
@@ -363,6 +364,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("See how telephony platforms are connected"),
                 "calls.view_connection",
                 about=_("When each was last heard, and what was refused and why."),
+            ),
+            _right(
+                _("Make and renew signed webhooks"),
+                _all_of("calls", "incomingwebhook", "view", "add", "change"),
+                about=_("Addresses that platforms post events to, and the secrets they sign with."),
             ),
             _right(
                 _("See sound files on their way"),

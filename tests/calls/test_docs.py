@@ -3,14 +3,18 @@
 import datetime as dt
 import io
 import json
+import os
 import re
+import subprocess
 import urllib.request
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from callcenter_site import webhooks
 from calls import envelope, ingest
+from calls.incoming_webhooks import OLD_SECRET_GOOD_FOR, create_webhook
 from calls.models import Call, Outcome
 from calls.vocabulary import ENDING_CAUSES, TYPES
 from tests.factories import AgentFactory, SkillGroupFactory
@@ -135,8 +139,59 @@ def test_the_python_program_runs_and_makes_the_record_told(client, api_key, peop
 
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
     monkeypatch.setenv("PORTAL_KEY", api_key)
-    (program,) = blocks("python")
+    (program,) = [block for block in blocks("python") if "PORTAL_KEY" in block]
     exec(compile(program, "docs/events.md", "exec"), {"__name__": "told"})
     (said,) = capsys.readouterr().out.splitlines()  # no warnings, only where the record is
     assert_the_record_is_as_told(client, api_key, said.partition("call_id=")[2])
     assert Call.objects.count() == 1
+
+
+# --- Signed webhooks -------------------------------------------------------------------------------------------------
+
+SIGNED = section("## Signed webhooks")
+
+
+@pytest.fixture
+def webhook(account):
+    return create_webhook(account=account, name="pbx")
+
+
+def test_the_python_program_signs_what_the_portal_takes(client, webhook, monkeypatch, capsys):
+    def urlopen(request: urllib.request.Request, timeout: float) -> io.BytesIO:
+        headers = {name: value for name, value in request.header_items() if name != "Content-type"}
+        answer = client.post(request.full_url, request.data, content_type=request.get_header("Content-type"), headers=headers)
+        assert answer.status_code == 202, answer.content
+        return io.BytesIO(answer.content)
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    monkeypatch.setenv("WEBHOOK_URL", f"http://testserver/hooks/events/{webhook[0].prefix}/")
+    monkeypatch.setenv("WEBHOOK_SECRET", webhook[1])
+    (program,) = blocks("python", SIGNED)
+    exec(compile(program, "docs/events.md", "exec"), {"__name__": "told"})
+    assert capsys.readouterr().out == "1\n"
+
+
+def test_the_shell_signs_what_the_portal_takes(client, webhook, tmp_path):
+    """The lines run as they stand; only the last step goes to the portal of this test."""
+    (script,) = blocks("sh", SIGNED)
+    assert "url=http://127.0.0.1:8000/hooks/events/PREFIX/" in script
+    script = script.replace("secret=whsec_…", f"secret={webhook[1]}")
+    (tmp_path / "curl").write_text('#!/bin/sh\nfor one in "$@"; do printf "%s\\0" "$one"; done\n')
+    (tmp_path / "curl").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ran = subprocess.run(["/bin/sh", "-euc", script], env={"PATH": path}, capture_output=True, check=True)
+    assert not ran.stderr
+    said = ran.stdout.decode().split("\0")[:-1]
+    headers = dict(said[at + 1].split(": ", 1) for at, word in enumerate(said) if word == "-H")
+    body = said[said.index("--data-binary") + 1]
+    content_type = headers.pop("Content-Type")
+    address = f"/hooks/events/{webhook[0].prefix}/"
+    answer = client.post(address, body, content_type=content_type, headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    assert client.post(address, body, content_type=content_type, headers=headers).status_code == 409
+
+
+def test_the_limits_of_a_signed_message_are_those_of_the_code():
+    assert f"More than {webhooks.TOLERANCE.total_seconds():.0f} seconds off" in SIGNED
+    assert f"up to {webhooks.MAX_ID} printable" in SIGNED
+    assert f"good for {OLD_SECRET_GOOD_FOR.total_seconds() / 3600:.0f} hours" in SIGNED

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 from agents.models import Agent
-from calls.models import Call, Connection, SoundSource, UnknownName
+from calls.models import Call, Connection, IncomingWebhook, SoundSource, UnknownName, WebhookDelivery
 from configuration import models as configuration
 from configuration.encryption import EncryptedTextField
 from configuration.models import Account, Role
@@ -44,6 +44,8 @@ OF_THE_ACCOUNT = {
     configuration.Disposition,
     configuration.ApiKey,
     Connection,
+    IncomingWebhook,
+    WebhookDelivery,
     SoundSource,
     UnknownName,
     PurgeRun,

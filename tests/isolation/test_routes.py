@@ -111,6 +111,7 @@ ROUTES: dict[str, Any] = {
     "api:voicemail-list": PAGE,
     "api:voicemail-detail": [Row(Voicemail)],
     "api:voicemail-link": [Row(Voicemail)],
+    "hooks:events": "test_webhooks: a secret of another account's address signs nothing",
     "hooks:freeswitch": "test_hooks: a key of another account opens nothing",
     "hooks:tccc": "test_hooks: a key of another account opens nothing",
     "api:events": PAGE,

@@ -10,7 +10,6 @@ import csv
 import datetime as dt
 import io
 import re
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +20,10 @@ from xml.parsers import expat
 import openpyxl
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from openpyxl.cell import WriteOnlyCell
+
+from callcenter_site.workbooks import LAST_ROW, write_workbook
 
 MAX_BYTES = 10 * 1024 * 1024
-LAST_ROW = 1_048_576
-"""The last row of a worksheet that spreadsheet programs know."""
 MAX_ROWS = 200_000
 MAX_COLUMNS = 50
 MAX_CELL = 10_000
@@ -58,6 +56,7 @@ XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _BLANK = r"(?:[^\S\t\r]|[\ufeff\u200b])*"
 _FORMULA = re.compile(_BLANK + r"[=+\-@\t\r＝＋－＠]")
 _NEUTRALISED = re.compile(r"'+" + _BLANK + r"[=+\-@\t\r＝＋－＠]")
+_HARMLESS = re.compile(r"[0-9A-Za-z]")
 _FIRST_ROW = re.compile(r'(?:"(?:[^"]|"")*"|[^"\n])*')
 _NUMBER = re.compile(r"\+[0-9]{2,31}")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -76,6 +75,8 @@ class Line(NamedTuple):
 
 def neutralise(text: str) -> str:
     """The text so that no spreadsheet runs it; `original` gives it back."""
+    if _HARMLESS.match(text):  # most cells: a letter or a digit of ASCII begins no formula
+        return text
     return f"'{text}" if _FORMULA.match(text) or _NEUTRALISED.match(text) else text
 
 
@@ -388,47 +389,9 @@ def write_xlsx(
     A phone number stays as it is read and dialled: as text it is no formula, and a spreadsheet that saves it as CSV makes
     nothing worse of it than a number.
     """
-    book = openpyxl.Workbook(write_only=True)
-    bold = openpyxl.styles.Font(bold=True)
-    name = re.sub(r"[\[\]:*?/\\']", " ", title)[:28].strip() or "1"
-    sheet: Any = None
-    headings: Sequence[object] = ()
-    n_rows = 0
-    for number, row in enumerate(rows):
-        if number == 0:
-            headings = row
-        if sheet is None or n_rows >= last_row:
-            sheet = _new_sheet(book, name, widths)
-            n_rows = 0 if number == 0 else _append(sheet, headings, 0, bold)
-        n_rows = _append(sheet, row, n_rows, bold)
-    if sheet is None:
-        _new_sheet(book, name, widths)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (whoever sends it closes it)
-    book.save(file)
-    file.seek(0)
-    return file
+    texts = ([_in_cell(plain(value)) for value in row] for row in rows)
+    return write_workbook(texts, title=title, widths=widths, last_row=last_row)
 
 
-def _new_sheet(book: Any, name: str, widths: Sequence[int]) -> Any:
-    number = len(book.worksheets) + 1
-    sheet = book.create_sheet(name if number == 1 else f"{name} {number}")
-    sheet.freeze_panes = "A2"
-    for index, width in enumerate(widths):
-        sheet.column_dimensions[openpyxl.utils.get_column_letter(index + 1)].width = width
-    return sheet
-
-
-def _append(sheet: Any, row: Sequence[object], n_rows: int, bold: Any) -> int:
-    """Adds a row below `n_rows` others; how many there are then."""
-    cells = []
-    for value in row:
-        text = plain(value)[:32_767]
-        cell = WriteOnlyCell(sheet)
-        cell._value = text if _NUMBER.fullmatch(text) else neutralise(text)
-        cell.data_type = "s"
-        cell.number_format = "@"
-        if n_rows == 0:
-            cell.font = bold
-        cells.append(cell)
-    sheet.append(cells)
-    return n_rows + 1
+def _in_cell(text: str) -> str:
+    return text if _NUMBER.fullmatch(text) else neutralise(text)

@@ -26,6 +26,11 @@ KEPT = (
 )
 
 
+def shell_name(agent_id: int) -> str:
+    """What stands in place of the staff ID of somebody who was erased: their row's number, and nothing else."""
+    return f"erased-{agent_id}"
+
+
 def erase_status_changes(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
     """Deletes changes that were over before a moment."""
     rows = StatusChange.objects.for_account(account).filter(ended_at__lt=before)

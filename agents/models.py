@@ -86,6 +86,8 @@ class Agent(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True, help_text=_("Who is not active cannot sign in."))
     is_superuser = models.BooleanField(_("operator"), default=False, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)
+    """When the person was erased: what is left is an empty row, so that what they did still adds up."""
 
     objects = AgentManager.from_queryset(AgentQuerySet)()
 
@@ -115,6 +117,8 @@ class Agent(AbstractBaseUser):
         ]
 
     def __str__(self) -> str:
+        if self.erased_at is not None:
+            return str(_("erased agent"))
         return self.name or self.staff_id or f"#{self.pk}"
 
     def clean(self) -> None:
@@ -139,10 +143,10 @@ class Agent(AbstractBaseUser):
         return {"account": self.account_id}
 
     def get_full_name(self) -> str:
-        return self.name
+        return str(self) if self.erased_at is not None else self.name
 
     def get_short_name(self) -> str:
-        return self.nickname or self.name
+        return self.nickname or self.get_full_name()
 
     @property
     def is_staff(self) -> bool:
@@ -517,6 +521,7 @@ auditlog.register(
         "break_after_call_reason",
         "is_online",
         "last_seen_at",
+        "erased_at",
     ],
     mask_fields=["staff_id", "email", "name", "nickname", "password"],
     mask_callable="callcenter_site.audit.unsaid",

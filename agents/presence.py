@@ -348,7 +348,7 @@ def _end_wrap_ups(account_id: int, ids: list[int], at: dt.datetime) -> int:
 
 def see_agent(*, agent: Agent, at: dt.datetime) -> None:
     """Notes that an agent's desk is open. The cache hears of it each time, the database when that says something new."""
-    cache.set(_seen_key(agent.pk), at.timestamp(), CACHED_SECONDS)
+    cache.set(seen_key(agent.pk), at.timestamp(), CACHED_SECONDS)
     if agent.is_online and agent.last_seen_at is not None and at - agent.last_seen_at <= WRITTEN_EVERY:
         return
     not_later = Q(last_seen_at=None) | Q(last_seen_at__lte=at)
@@ -381,13 +381,13 @@ def mark_gone(*, at: dt.datetime) -> int:
 
 def _gone_among(agents: list[Agent], at: dt.datetime) -> list[Agent]:
     """Those who are gone, with the last moment anybody saw them."""
-    cached: dict[str, Any] = cache.get_many([_seen_key(agent.pk) for agent in agents]) or {}
+    cached: dict[str, Any] = cache.get_many([seen_key(agent.pk) for agent in agents]) or {}
     gone = []
     for agent in agents:
         written = agent.last_seen_at
         if written is None or at - written <= GONE_AFTER:
             continue  # seen since the question was asked
-        stamp = cached.get(_seen_key(agent.pk))
+        stamp = cached.get(seen_key(agent.pk))
         if stamp is None:
             if at - written > GONE_AFTER + WRITTEN_EVERY:
                 gone.append(agent)
@@ -417,7 +417,7 @@ def _close_desks(account_id: int, gone: list[Agent]) -> None:
         record_status_changes(account=Account.objects.get(pk=account_id), changes=facts)
 
 
-def _seen_key(agent_id: int) -> str:
+def seen_key(agent_id: int) -> str:
     return f"agents.seen.{agent_id}"
 
 

@@ -3,11 +3,11 @@
 import datetime as dt
 from typing import Any
 
-from analytics.models import CallInterval, CallTotal, GroupTotal, QueueInterval, QueueTotal
+from analytics.models import CallInterval, CallTotal, ErasedCount, GroupTotal, QueueInterval, QueueTotal
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
 
-COUNTS: tuple[type[Any], ...] = (CallInterval, CallTotal, QueueInterval, GroupTotal, QueueTotal)
+COUNTS: tuple[type[Any], ...] = (CallInterval, CallTotal, QueueInterval, GroupTotal, QueueTotal, ErasedCount)
 
 KEPT = (
     *(Kept(model._meta.label, Lifetime.COUNTS, clock="slot") for model in COUNTS),

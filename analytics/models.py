@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import SkillGroup
-from analytics.querysets import CallCountsQuerySet, GroupCountsQuerySet
+from analytics.querysets import CallCountsQuerySet, GroupCountsQuerySet, IntervalQuerySet
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from configuration.scoping import AccountOwned
 
@@ -142,6 +142,21 @@ class QueueTotal(QueueCounts):
         verbose_name = _("queue total")
         verbose_name_plural = _("queue totals")
         constraints = [models.UniqueConstraint(fields=["account", "slot"], name="queue_total_once")]
+
+
+class ErasedCount(AccountOwned):
+    """What calls of a slot count for that were erased on request: added to what is counted from the facts that are left."""
+
+    slot = models.DateTimeField()
+    counts = models.JSONField(default=dict, help_text="By table: [key, counts] for each of its rows.")
+
+    objects = IntervalQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("counts of erased calls")
+        verbose_name_plural = _("counts of erased calls")
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["account", "slot"], name="erased_count_once")]
 
 
 class FillMark(AccountOwned):

@@ -6,8 +6,9 @@ short all end in the same rows. Whoever changes a call leaves a `StaleCallSlot` 
 deleted only together with the rows that were counted after it was read.
 
 One worker fills an account at a time: the account's `FillMark` row is locked for the transaction (MariaDB), or the whole
-transaction is (SQLite). Erasing calls leaves no mark, and a rebuild keeps what was counted where fewer facts are left
-than were counted: erased calls are never uncounted.
+transaction is (SQLite). Erasing calls leaves no mark. What calls erased on request count for is kept beside the facts and
+added to them (`analytics/erased_counts.py`), and a rebuild keeps what was counted where fewer facts are left than were
+counted, as after a purge: erased calls are never uncounted.
 
 Targets and short-abandon limits are those in force when a slot is counted. After one was changed, the nightly recount
 brings the last days up to date, and `rebuild_intervals` any others.
@@ -18,7 +19,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,10 @@ from django.db import connection, transaction
 from django.db.models import Exists, Model, OuterRef
 
 from agents.models import SkillGroup
+from analytics import erased_counts
 from analytics.metrics import MAXIMA, WAIT_EDGES
 from analytics.models import CallInterval, CallTotal, FillMark, GroupTotal, QueueInterval, QueueTotal
+from callcenter_site.erasure import delete_rows
 from callcenter_site.slots import SLOT, slot_of, slots_between
 from calls.models import Call, CallLeg, Direction, EntryOutcome, LegKind, Outcome, QueueEntry, StaleCallSlot
 from configuration.models import Account
@@ -43,6 +46,8 @@ GAP_READ_OVER = 4
 DELETED_AT_ONCE = 500
 SATISFIED_SHARE = 0.8
 RATING_SCALE = 5
+
+_FIRST, _LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 
 Counts = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -133,6 +138,35 @@ def rebuild(*, account: Account, start: dt.datetime, end: dt.datetime, force: bo
         yield refilled
 
 
+def keep_counts(*, account: Account, call_ids: Collection[int], unnamed: Collection[str] = ()) -> None:
+    """Keeps what calls count for, in the transaction that erases them. They have ended, or count as if they had.
+
+    `unnamed` are numbers that must not be kept: what counts under one of them counts under none.
+    """
+    FillMark.objects.get_or_create(account=account)
+    _lock(account, wait=True)
+    counted = {"calls": _count_calls(account, only=call_ids), "queues": _count_queues(account, only=call_ids)}
+    erased_counts.keep(account, counted, unnamed=unnamed, plus=plus)
+
+
+def count_under_no_number(model: Any, *, account: Account, ids: Collection[int]) -> int:
+    """Adds counts that stand under a number to those under none, and forgets the number; how many rows had one."""
+    FillMark.objects.get_or_create(account=account)
+    _lock(account, wait=True)
+    n_rows = 0
+    for row in model.objects.for_account(account).filter(pk__in=list(ids)):
+        keys = {name: getattr(row, name) for name in _KEYS[model] if name != "service_number"}
+        mine = model.objects.filter(pk=row.pk)
+        there = model.objects.for_account(account).filter(slot=row.slot, service_number="", **keys).first()
+        if there is None:
+            n_rows += mine.update(service_number="")
+        else:
+            sums = {name: plus(name, getattr(there, name), getattr(row, name)) for name in _COUNTERS[model]}
+            model.objects.filter(pk=there.pk).update(**sums)
+            n_rows += delete_rows(mine)
+    return n_rows
+
+
 def _lock(account: Account, *, wait: bool) -> bool:
     """Holds the account's counts until the transaction ends; False if another worker has them and we do not wait."""
     skip = not wait and connection.features.has_select_for_update_skip_locked
@@ -158,6 +192,7 @@ def _refill(account: Account, run: list[dt.datetime], *, keep_erased: bool = Fal
     kept: set[dt.datetime] = set()
     calls = _count_calls(account, run[0], end, wanted)
     queues = _count_queues(account, run[0], end, wanted)
+    erased_counts.add_to({"calls": calls, "queues": queues}, account=account, run=run, plus=plus)
     tables: tuple[tuple[Any, dict[dt.datetime, Counts], tuple[str, ...]], ...] = (
         (CallInterval, calls, _CALL_TOTALS),
         (CallTotal, _summed(calls, n_keys=0), _CALL_TOTALS),
@@ -205,12 +240,12 @@ def _summed(counted: dict[dt.datetime, Counts], *, n_keys: int) -> dict[dt.datet
         for key, counts in rows.items():
             known = sums.get(key[:n_keys])
             sums[key[:n_keys]] = (
-                dict(counts) if known is None else {name: _plus(name, known[name], counts[name]) for name in counts}
+                dict(counts) if known is None else {name: plus(name, known[name], counts[name]) for name in counts}
             )
     return result
 
 
-def _plus(name: str, one: Any, other: Any) -> Any:
+def plus(name: str, one: Any, other: Any) -> Any:
     if name in MAXIMA:
         return max(one, other)
     if isinstance(one, list):
@@ -291,18 +326,25 @@ class _Tally:
         return result
 
 
-def _count_calls(account: Account, start: dt.datetime, end: dt.datetime, wanted: set[dt.datetime]) -> dict[dt.datetime, Counts]:
+def _count_calls(
+    account: Account,
+    start: dt.datetime = _FIRST,
+    end: dt.datetime = _LAST,
+    wanted: Collection[dt.datetime] | None = None,
+    only: Collection[int] | None = None,
+) -> dict[dt.datetime, Counts]:
+    """`wanted`: these slots; None: all. `only`: these calls; None: all."""
     legs = CallLeg.objects.filter(call_id=OuterRef("pk"), kind=LegKind.AGENT)
+    calls = Call.objects.for_account(account)
     calls = (
-        Call.objects.for_account(account)
-        .started_within(start, end)
+        (calls.started_within(start, end) if only is None else calls.filter(pk__in=only))
         .annotate(asked_for_a_person=Exists(QueueEntry.objects.filter(call_id=OuterRef("pk"))) | Exists(legs))
         .order_by()
     )
     tally = _Tally(CallInterval)
     for row in calls.values_list(*_CALL_COLUMNS, named=True).iterator(chunk_size=5000):
         slot = slot_of(row.started_at)
-        if slot in wanted:
+        if wanted is None or slot in wanted:
             direction = row.direction
             counts = tally.at(slot, direction, _service_number(direction, row.calling_number, row.called_number))
             if row.outcome == Outcome.BLOCKED:
@@ -359,19 +401,27 @@ def _count_call(counts: dict[str, Any], row: Any) -> None:
         counts["rating_sum"] += _milliseconds(share * RATING_SCALE)
 
 
-def _count_queues(account: Account, start: dt.datetime, end: dt.datetime, wanted: set[dt.datetime]) -> dict[dt.datetime, Counts]:
+def _count_queues(
+    account: Account,
+    start: dt.datetime = _FIRST,
+    end: dt.datetime = _LAST,
+    wanted: Collection[dt.datetime] | None = None,
+    only: Collection[int] | None = None,
+) -> dict[dt.datetime, Counts]:
     tally = _Tally(QueueInterval)
     limits = _limits(account)
-    entries = QueueEntry.objects.for_account(account).filter(entered_at__gte=start, entered_at__lt=end).order_by()
+    entries = QueueEntry.objects.for_account(account).order_by()
+    entries = entries.filter(entered_at__gte=start, entered_at__lt=end) if only is None else entries.filter(call_id__in=only)
     for row in (
         entries.exclude(call__outcome=Outcome.BLOCKED)
         .values_list("entered_at", "skill_group_id", "outcome", "wait_seconds", "while_ringing", *_OF_CALL, named=True)
         .iterator(chunk_size=5000)
     ):
         slot = slot_of(row.entered_at)
-        if slot in wanted:
+        if wanted is None or slot in wanted:
             _count_entry(tally.at(slot, row.skill_group_id, *_of_call(row)), row, *limits.get(row.skill_group_id, limits[None]))
-    legs = CallLeg.objects.for_account(account).filter(kind=LegKind.AGENT, answered_at__gte=start, answered_at__lt=end).order_by()
+    legs = CallLeg.objects.for_account(account).filter(kind=LegKind.AGENT, answered_at__isnull=False).order_by()
+    legs = legs.filter(answered_at__gte=start, answered_at__lt=end) if only is None else legs.filter(call_id__in=only)
     for row in (
         legs.exclude(call__outcome=Outcome.BLOCKED)
         .exclude(skill_group=None, skill_group_reference="")
@@ -381,7 +431,7 @@ def _count_queues(account: Account, start: dt.datetime, end: dt.datetime, wanted
         .iterator(chunk_size=5000)
     ):
         slot = slot_of(row.answered_at)
-        if slot in wanted:
+        if wanted is None or slot in wanted:
             _count_leg(tally.at(slot, row.skill_group_id, *_of_call(row)), row)
     return tally.by_slot()
 

@@ -111,6 +111,45 @@ def mask_text(text: str) -> str:
     return _LONG_DIGITS.sub(lambda found: mask(found.group()), text)
 
 
+def written_in(text: str, number: str, region: str) -> list[tuple[int, int]]:
+    """Where a canonical number stands in free text, in any form people write it: grouped, national, with 00 or +, full-width.
+
+    Only whole: the same digits inside a longer number are another number. Numbers shorter than seven digits are looked
+    for in no text, for they may be anything.
+    """
+    ending = number.lstrip("+")[-_TELLING:]
+    if len(ending) < _TELLING:
+        return []
+    found: list[tuple[int, int]] = []
+    for run in _DIGIT_RUNS.finditer(text):
+        if ending not in "".join(_digit(character) for character in run.group() if character.isdigit()):
+            continue
+        groups = [one.span() for one in _DIGIT_GROUPS.finditer(text, *run.span())]
+        first = 0
+        while first < len(groups):
+            for last in range(min(len(groups), first + _MOST_GROUPS) - 1, first - 1, -1):
+                start, end = groups[first][0], groups[last][1]
+                if canonical(text[start:end], region) == number:
+                    found.append((start, end))
+                    first = last
+                    break
+            first += 1
+    return found
+
+
+_TELLING = 7
+_MOST_GROUPS = 12
+_DIGIT_RUNS = re.compile(r"[+＋]?\d(?:[ \-.()/\u00a0\u2010-\u2015\u3000]{0,3}[+＋]?\d){6,}")
+_DIGIT_GROUPS = re.compile(r"[+＋]?\d+")
+
+
+def without_written(text: str, number: str, region: str) -> str:
+    """The text with a number hidden wherever it stands. Every other character keeps its place."""
+    for start, end in written_in(text, number, region):
+        text = text[:start] + HIDDEN * (end - start) + text[end:]
+    return text
+
+
 def readable(number: str) -> str:
     """As people write it across borders: +86 138 0013 8000. What is no E.164 number stays as it is."""
     try:

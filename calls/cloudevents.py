@@ -52,7 +52,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 class EventAnswerSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField(help_text="The event's place in the list, from 0.")
     id = serializers.CharField(allow_null=True)
-    status = serializers.ChoiceField(choices=["accepted", "duplicate", "rejected"])
+    status = serializers.ChoiceField(choices=["accepted", "duplicate", "dropped", "rejected"])
     code = serializers.ChoiceField(choices=[202, 200, 400, 409])
     errors = ProblemSerializer(many=True)  # type: ignore[assignment]
     warnings = ProblemSerializer(many=True)
@@ -61,17 +61,18 @@ class EventAnswerSerializer(serializers.Serializer[Any]):
 class EventAnswersSerializer(serializers.Serializer[Any]):
     accepted = serializers.IntegerField()
     duplicate = serializers.IntegerField()
+    dropped = serializers.IntegerField(help_text="About something that was erased.")
     rejected = serializers.IntegerField()
     results = EventAnswerSerializer(many=True)
 
 
 def answer_to(answers: list[dict[str, Any]]) -> tuple[dict[str, Any], int]:
-    """Body and status: 202 if anything was accepted, 200 if all was known before, else what is wrong with the rest."""
+    """Body and status: 202 if anything was accepted, 200 if all was known before or erased, else what is wrong with the rest."""
     counts = Counter(answer["status"] for answer in answers)
     codes = {answer["code"] for answer in answers}
     refused = codes - {200}
     status = 202 if 202 in codes else (409 if refused == {409} else 400) if refused else 200
-    return {**{name: counts[name] for name in ("accepted", "duplicate", "rejected")}, "results": answers}, status
+    return {**{name: counts[name] for name in ("accepted", "duplicate", "dropped", "rejected")}, "results": answers}, status
 
 
 EVENT_EXAMPLES = [
@@ -93,6 +94,7 @@ EVENT_EXAMPLES = [
         value={
             "accepted": 1,
             "duplicate": 0,
+            "dropped": 0,
             "rejected": 0,
             "results": [{"index": 0, "id": "evt-1001", "status": "accepted", "code": 202, "errors": [], "warnings": []}],
         },

@@ -29,6 +29,7 @@ from calls.models import (
     QueueEntry,
     Recording,
     StaleCallSlot,
+    Tombstone,
     UnknownName,
     Voicemail,
 )
@@ -85,6 +86,8 @@ KEPT = (
     Kept("calls.CallEvent", Lifetime.RAW_EVENTS, clock="received_at", people=("subject", "data")),
     Kept("calls.UnknownName", Lifetime.CALL_DATA, clock="first_seen_at", people=("name",)),
     Kept("calls.StaleCallSlot", Lifetime.UNTIL_USED, clock="slot"),
+    # Keyed hashes: they name nobody, and what they keep out would itself have expired after as long.
+    Kept("calls.Tombstone", Lifetime.CALL_DATA, clock="up_to"),
 )
 
 _PARTS: Sequence[tuple[str, type[Any]]] = (("legs", CallLeg), ("queue_entries", QueueEntry), ("ivr_steps", IvrStep))
@@ -246,6 +249,12 @@ def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, 
     """Deletes marks of slots whose figures have gone: counting those again would bring back a part of them."""
     rows = StaleCallSlot.objects.for_account(account).filter(slot__lt=before)
     return delete_batch(rows, clock="slot", after=after, limit=limit)
+
+
+def erase_tombstones(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+    """Deletes tombstones of what was erased before a moment: whatever came late about it now has expired as well."""
+    rows = Tombstone.objects.for_account(account).filter(up_to__lt=before)
+    return delete_batch(rows, clock="up_to", after=after, limit=limit)
 
 
 def erase_unknown_names(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:

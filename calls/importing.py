@@ -181,7 +181,7 @@ class CallImport:
             self._refuse(line, "", "a row with this id was imported before with other content; the first one stands")
         elif refused:
             self._refuse(line, "", "; ".join(f"{error['field']} {error['reason']}" for error in refused[0]["errors"]))
-        elif all(answer["status"] == "duplicate" for answer in answers):
+        elif all(answer["status"] in ("duplicate", "dropped") for answer in answers):
             self.summary.n_known += 1
         else:
             self.summary.n_imported += 1

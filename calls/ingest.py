@@ -26,7 +26,7 @@ from agents.matching import find_agents, find_skill_groups
 from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
-from calls import lifecycle, records
+from calls import lifecycle, records, tombstones
 from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
 from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
@@ -57,8 +57,9 @@ Result = TypeVar("Result")
 def accept_events(*, account: Account, items: Sequence[Any], at: dt.datetime, is_own: bool = False) -> list[Answer]:
     """Checks CloudEvents and keeps the good ones; one answer each, in order, and committed when this returns.
 
-    An answer's `status` is accepted, duplicate (same id, same content) or rejected, with `code` 202, 200, 400 or 409
-    (same id, other content) and `errors` of field and reason. `is_own` marks the portal's own events.
+    An answer's `status` is accepted, duplicate (same id, same content), dropped (about something that was erased) or
+    rejected, with `code` 202, 200, 200, 400 or 409 (same id, other content) and `errors` of field and reason. `is_own` marks
+    the portal's own events.
     """
     answers: list[Answer] = [{} for _ in items]
     rows: list[tuple[int, NewEvent]] = []
@@ -85,18 +86,29 @@ def _keep(account: Account, rows: list[tuple[int, NewEvent]], answers: list[Answ
             .values_list("event_key", "body_hash")
         }
         fresh: list[NewEvent] = []
+        taken: list[int] = []
         for index, event in rows:
             before = known.get(event.event_key)
             if before is None:
                 known[event.event_key] = event.body_hash
                 fresh.append(event)
                 answers[index] = _answer(index, event, "accepted", 202)
+                taken.append(index)
             elif before == event.body_hash:
                 answers[index] = _answer(index, event, "duplicate", 200)
             else:
                 reason = "was used before with other content; the first one stands"
                 answers[index] = _answer(index, event, "rejected", 409, [{"field": "id", "reason": reason}])
-        _insert(account, fresh, at)
+        kept = []
+        for index, sifted in zip(taken, tombstones.sift(account, fresh), strict=True):
+            if sifted is None:
+                answers[index] |= {"status": "dropped", "code": 200, "warnings": [ABOUT_ERASED]}
+            else:
+                kept.append(sifted)
+        _insert(account, kept, at)
+
+
+ABOUT_ERASED = {"field": "subject", "reason": "is about something that was erased; not kept"}
 
 
 def _insert(account: Account, events: list[NewEvent], at: dt.datetime) -> None:
@@ -120,6 +132,7 @@ def _answer(index: int, item: Any, status: str, code: int, errors: list[dict[str
 
 def _warn_of_unknown_names(account: Account, rows: list[tuple[int, NewEvent]], answers: list[Answer]) -> None:
     """Tells the sender which agents and groups the portal does not know; the event is kept all the same."""
+    rows = [(index, event) for index, event in rows if answers[index]["status"] != "dropped"]
     named_agents = {name for _, event in rows for _, name in agents_named(event.type, event.data)}
     named_groups = {name for _, event in rows for _, name in skill_groups_named(event.type, event.data)}
     agents = find_agents(account=account, references=named_agents) if named_agents else {}
@@ -238,6 +251,9 @@ def _fold_calls(
 ) -> dict[bytes, lifecycle.CallFacts]:
     """Folds and writes calls; what was written."""
     stored = records.lock_calls(account, sorted(calls))
+    if gone := tombstones.erased_calls(account.pk, [key for key in calls if key not in stored]):
+        tombstones.erase_stored(account.pk, gone)
+        calls = {key: ids for key, ids in calls.items() if key not in gone}
     events, subjects = _events_of(account, calls)
     work = _Pass(account, at, stored, subjects, folded={})
     for key, event_ids in calls.items():

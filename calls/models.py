@@ -810,6 +810,32 @@ class StaleCallSlot(AccountOwned):
         indexes = [models.Index(fields=["account", "slot"], name="stale_call_slot")]
 
 
+class Tombstone(AccountOwned):
+    """That something was erased, by a keyed hash that names it to nobody: what comes late about it is not taken in again."""
+
+    class Kind(models.TextChoices):
+        CALL = "call", "a call"
+        AUDIO = "audio", "the sound of a call"
+        NUMBER = "number", "a phone number"
+        AGENT = "agent", "what an agent was called"
+
+    kind = models.CharField(max_length=6, choices=Kind, editable=False)
+    key_hash = Sha256Field(editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", editable=False, db_index=False)
+    """The empty row of an agent who was erased."""
+    up_to = models.DateTimeField(editable=False)
+    """What happened until then is meant; what is new is ordinary data."""
+
+    class Meta:
+        verbose_name = _("tombstone")
+        verbose_name_plural = _("tombstones")
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "key_hash"], name="tombstone_once")]
+        indexes = [models.Index(fields=["account", "up_to", "id"], name="tombstone_time")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
 auditlog.register(SoundSource, mask_fields=["secret"], mask_callable="callcenter_site.audit.unsaid")
 auditlog.register(IncomingWebhook, mask_fields=["secret", "old_secret"], mask_callable="callcenter_site.audit.unsaid")
 auditlog.register(SavedFilter, exclude_fields=["query"])

@@ -8,7 +8,7 @@ KEPT = (
     Kept("configuration.Role", Lifetime.CONFIGURATION),
     Kept("configuration.ServiceNumber", Lifetime.CONFIGURATION),
     Kept("configuration.IvrPrompt", Lifetime.CONFIGURATION, files=("audio_key", "loose_key")),
-    Kept("configuration.BlockedNumber", Lifetime.CONFIGURATION, people=("number", "reason")),
+    Kept("configuration.BlockedNumber", Lifetime.CONFIGURATION, people=("number", "reason", "number_hash")),
     Kept("configuration.Keyword", Lifetime.CONFIGURATION),
     Kept("configuration.QuickReplyGroup", Lifetime.CONFIGURATION),
     Kept("configuration.QuickReply", Lifetime.CONFIGURATION),

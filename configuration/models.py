@@ -374,6 +374,8 @@ class BlockedNumber(Listed):
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     blocked_until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: for good."))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    number_hash = Sha256Field(null=True, editable=False)  # type: ignore[misc]  # the library's types know it as bytes only
+    """Keyed, of a number that was erased and stays blocked; what stands in its place in `number` says nothing."""
 
     class Meta:
         verbose_name = _("blocked number")
@@ -381,7 +383,10 @@ class BlockedNumber(Listed):
         ordering = ["-created_at", "-pk"]
         permissions = [("check_number", "May ask whether a number is blocked")]
         constraints = [models.UniqueConstraint(fields=["account", "number", "is_prefix"], name="blocked_number_once")]
-        indexes = [models.Index(fields=["account", "created_at", "id"], name="blocked_time")]
+        indexes = [
+            models.Index(fields=["account", "created_at", "id"], name="blocked_time"),
+            models.Index(fields=["account", "number_hash"], name="blocked_hash"),
+        ]
 
     remembered = ("number", "is_prefix", "blocked_until")
     confirm_broad: bool = False
@@ -398,14 +403,16 @@ class BlockedNumber(Listed):
     def clean(self) -> None:
         """Takes a number in any written form; one that ends in * or … is a prefix. Asks the database nothing."""
         errors: dict[str, Any] = {}
+        if self.number_hash is not None and self.has_changed("number"):
+            self.number_hash = None  # type: ignore[assignment]
         written = self.number.strip()
         begins = re.sub(r"(\s*(\*|＊|…|\.\.\.))+$", "", written)
         if begins != written:
             self.is_prefix = True
         elif self.stored is not None and self.has_changed("number"):
             self.is_prefix = False
-        if not written and not self.is_prefix:
-            pass  # said to be required already
+        if self.number_hash is not None or (not written and not self.is_prefix):
+            pass  # erased, and blocked by its hash; or said to be required already
         elif HIDDEN in written:
             errors["number"] = _("A part of this number is hidden. Write it in full.")
         else:
@@ -441,12 +448,14 @@ class BlockedNumber(Listed):
     @property
     def written(self) -> str:
         """As people write it: a prefix with its star."""
+        if self.number_hash is not None:
+            return str(_("erased number"))
         return f"{self.number}*" if self.is_prefix else self.number
 
     @property
     def masked(self) -> str:
         """The same for those who may not see numbers in full."""
-        return mask_written(self.written)
+        return self.written if self.number_hash is not None else mask_written(self.written)
 
 
 class Keyword(Listed):
@@ -852,7 +861,9 @@ class AuditEntry(AbstractLogEntry):
 auditlog.register(IvrPrompt, exclude_fields=["loose_key", "loose_since"])
 for _model in (Keyword, QuickReplyGroup, QuickReply, ScreenPop, BreakReason, Disposition):
     auditlog.register(_model)
-auditlog.register(BlockedNumber, mask_fields=["number", "reason"], mask_callable="callcenter_site.audit.unsaid")
+auditlog.register(
+    BlockedNumber, exclude_fields=["number_hash"], mask_fields=["number", "reason"], mask_callable="callcenter_site.audit.unsaid"
+)
 auditlog.register(Account, exclude_fields=["key_id", "wrapped_key", "key_made_under"])
 auditlog.register(Role)
 auditlog.register(ServiceNumber)

@@ -11,6 +11,7 @@ from django.db import models
 
 from callcenter_site.erasure import Kept, Lifetime
 from retention.erasure import KEPT
+from retention.stores import uncovered
 
 TIMED = frozenset({Lifetime.CALL_DATA, Lifetime.COUNTS, Lifetime.RAW_EVENTS, Lifetime.UNTIL_USED})
 
@@ -31,6 +32,7 @@ def problems_of(kept: Iterable[Kept], tables: Iterable[type[models.Model]]) -> I
                 f"{label} has a line saying how long it is kept, but is no model.", hint="Remove it.", id="retention.E003"
             )
     said = {line.model: line for line in lines}
+    unreached = set(uncovered(lines))
     for label, model in known.items():
         line = said.get(label)
         if line is None:
@@ -43,6 +45,9 @@ def problems_of(kept: Iterable[Kept], tables: Iterable[type[models.Model]]) -> I
         for field in model._meta.get_fields():
             if isinstance(field, models.FileField) and field.name not in line.files:
                 yield Error(f"{label}.{field.name} names a file, and its line does not.", id="retention.E005")
+        if line.model in unreached:
+            hint = "Add the table to a store in the app's subjects.py."
+            yield Error(f"{label} names people, and no request to erase one would look there.", hint=hint, id="retention.E007")
         if line.lifetime in TIMED and not line.clock:
             yield Error(f"{label} is kept for a time, and its line names no clock.", id="retention.E006")
 

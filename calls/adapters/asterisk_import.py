@@ -274,7 +274,7 @@ class QueueLogImport:
         for event, answer in zip(events, answers, strict=True):
             if answer["status"] == "accepted":
                 self.summary.n_events += 1
-            elif answer["status"] == "duplicate" or answer["code"] == CONFLICT:
+            elif answer["status"] in ("duplicate", "dropped") or answer["code"] == CONFLICT:
                 # Read from another place, the same line may stand otherwise in its second: the first one stands.
                 self.summary.n_known += 1
             else:

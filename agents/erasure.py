@@ -5,6 +5,8 @@ A status change that is still open is never deleted here, however old: it says w
 
 import datetime as dt
 
+from django.db.models import Q
+
 from agents.models import StatusChange
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
@@ -31,7 +33,10 @@ def shell_name(agent_id: int) -> str:
     return f"erased-{agent_id}"
 
 
-def erase_status_changes(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_status_changes(
+    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
     """Deletes changes that were over before a moment."""
     rows = StatusChange.objects.for_account(account).filter(ended_at__lt=before)
+    rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="ended_at", after=after, limit=limit)

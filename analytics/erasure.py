@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+from django.db.models import Q
+
 from analytics.models import CallInterval, CallTotal, ErasedCount, GroupTotal, QueueInterval, QueueTotal
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
@@ -15,7 +17,10 @@ KEPT = (
 )
 
 
-def erase_counts(*, model: type[Any], account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_counts(
+    *, model: type[Any], account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
     """Deletes counts, of one of the tables of `COUNTS`, whose slot lies before a moment."""
     rows = model.objects.for_account(account).filter(slot__lt=before)
+    rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="slot", after=after, limit=limit)

@@ -14,6 +14,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import environ
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 
@@ -34,6 +37,19 @@ def _raw(name: str) -> str | None:
 def text(name: str, default: str = "") -> str:
     value = _raw(name)
     return default if value is None else value
+
+
+def signing_key(name: str) -> str:
+    """An Ed25519 private key in PEM; empty where none is set."""
+    pem = _raw(name) or ""
+    if pem:
+        try:
+            key = serialization.load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None  # type: ignore[assignment]
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ImproperlyConfigured(f"{name}: expected an Ed25519 private key in PEM, without a password")
+    return pem
 
 
 def boolean(name: str, default: bool) -> bool:

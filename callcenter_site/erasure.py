@@ -5,11 +5,13 @@ and follow every relation, and `Model.delete()` would leave what is erased in th
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 
 
@@ -64,13 +66,57 @@ def cursor_after(page: list[Cursor], limit: int) -> Cursor | None:
     return page[-1] if len(page) == limit else None
 
 
+_only_counts: ContextVar[bool] = ContextVar("only_counts", default=False)
+
+
+@contextmanager
+def counting_only() -> Iterator[None]:
+    """Within, whatever deletes counts what would go, and the connection cannot write."""
+    token = _only_counts.set(True)
+    forbid, allow = (
+        ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE")
+        if connection.vendor == "mysql"
+        else ("PRAGMA query_only = ON", "PRAGMA query_only = OFF")
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(forbid)
+        yield
+    finally:
+        _only_counts.reset(token)
+        with connection.cursor() as cursor:
+            cursor.execute(allow)
+
+
+def is_counting_only() -> bool:
+    return _only_counts.get()
+
+
 def delete_rows(rows: "models.QuerySet[Any]") -> int:
     """Deletes just these rows, in one statement. Whoever points to them must have gone before."""
+    if is_counting_only():
+        return int(rows.order_by().count())
     return int(rows.order_by()._raw_delete(rows.db) or 0)
+
+
+def update_rows(rows: "models.QuerySet[Any]", **values: Any) -> int:
+    return int(rows.order_by().count() if is_counting_only() else rows.order_by().update(**values))
+
+
+def locked(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    """The rows, locked until the transaction ends where something is to be deleted."""
+    return rows if is_counting_only() else rows.select_for_update()
+
+
+def among(name: str, ids: Sequence[int]) -> Q:
+    """A condition that is true for just these ids. Ids without a gap are one stretch, which a database walks fastest."""
+    if len(ids) > 1 and max(ids) - min(ids) + 1 == len(ids):
+        return Q(**{f"{name}__gte": min(ids), f"{name}__lte": max(ids)})
+    return Q(**{f"{name}__in": list(ids)})
 
 
 def delete_batch(rows: "models.QuerySet[Any]", *, clock: str, after: Cursor | None, limit: int) -> Batch:
     """Deletes the next rows. Their condition is repeated: one that no longer fits it stays."""
     page = in_turn(rows, clock=clock, after=after, limit=limit)
-    n_rows = delete_rows(rows.filter(pk__in=[pk for _, pk in page])) if page else 0
+    n_rows = delete_rows(rows.filter(among("pk", [pk for _, pk in page]))) if page else 0
     return Batch(n_rows, cursor_after(page, limit))

@@ -43,6 +43,8 @@ TIMETABLE = {
     "forget_answers": ("configuration.tasks.forget_answers", crontab(minute="40")),
     # What has had its time is deleted, each account by its own calendar.
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
+    # Files whose rows have gone are deleted from the store.
+    "delete_files": ("retention.tasks.delete_files", schedule(60.0)),
 }
 
 TITLES: dict[str, Promise] = {
@@ -65,5 +67,6 @@ TITLES: dict[str, Promise] = {
     "forget_exports": _("Remove old exports"),
     "forget_answers": _("Forget repeated answers"),
     "purge_expired": _("Purge what has expired"),
+    "delete_files": _("Delete files"),
 }
 """What the jobs are called on the timetable's page."""

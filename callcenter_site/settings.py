@@ -27,6 +27,7 @@ VAR_DIR.mkdir(parents=True, exist_ok=True)
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(VAR_DIR / "secrets" / "secret_key", n_bytes=64)
 ENCRYPTION_KEYS = env.keys("ENCRYPTION_KEYS", fallback=VAR_DIR / "secrets" / "encryption_key")
+SIGNING_KEY = env.signing_key("SIGNING_KEY")  # empty: made at first use, and kept in the database under ENCRYPTION_KEYS
 PUBLIC_URL = env.url("PUBLIC_URL", schemes=("http", "https"), default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

@@ -1,21 +1,31 @@
 """How long calls and all below them live, and how they go.
 
-What must never happen: a file stays whose row has gone, or a row goes before its time. So files are deleted first,
-outside any transaction (already gone is fine), and a call whose file could not be deleted keeps its rows. Then one
-transaction deletes events, parts and calls, with the condition repeated: a call that does not fit it any more stays
-whole. Nothing here leaves a mark for the figures: erasing a call does not uncount it.
+What must never happen: a file stays and nothing names it, or a row goes before its time. So one transaction deletes
+events, parts and calls, with the condition repeated (a call that does not fit it any more stays whole), and whoever
+erases puts the files those rows named into an outbox in the same transaction. Nothing here leaves a mark for the
+figures: erasing a call does not uncount it.
 """
 
 import datetime as dt
-import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from django.core.files.storage import default_storage
+from django.db.models import Exists, OuterRef, Q
 
-from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, cursor_after, delete_batch, delete_rows, in_turn
-from calls import spool
+from callcenter_site.erasure import (
+    Batch,
+    Cursor,
+    Kept,
+    Lifetime,
+    among,
+    cursor_after,
+    delete_batch,
+    delete_rows,
+    in_turn,
+    locked,
+    update_rows,
+)
 from calls.models import (
     Call,
     CallAudio,
@@ -35,8 +45,6 @@ from calls.models import (
 )
 from calls.vocabulary import AGENT_TYPES
 from configuration.models import Account
-
-log = logging.getLogger(__name__)
 
 KEPT = (
     Kept(
@@ -97,99 +105,72 @@ _AUDIO: Sequence[tuple[str, type[CallAudio]]] = (("recordings", Recording), ("vo
 # --- Calls -----------------------------------------------------------------------------------------------------------
 
 
-def expired_calls(*, account: Account, up_to: dt.date, after: Cursor | None, limit: int) -> tuple[list[int], Cursor | None]:
-    """Ids of the next calls that ended on a local day up to this one, oldest first, and where to go on."""
-    page = in_turn(_ended(account, up_to), clock="ended_on", after=after, limit=limit)
+def next_calls(calls: Any, *, after: Cursor | None, limit: int) -> tuple[list[int], Cursor | None]:
+    """Ids of the next of these calls, by the day they ended, and where to go on."""
+    page = in_turn(calls, clock="ended_on", after=after, limit=limit)
     return [pk for _, pk in page], cursor_after(page, limit)
-
-
-def file_keys(*, account: Account, ids: Sequence[int]) -> set[str]:
-    """The files that belong to calls."""
-    keys = {key for _, model in _AUDIO for key in _audio(model, account, ids).exclude(key="").values_list("key", flat=True)}
-    for key, spool_name in _on_their_way(account, ids).values_list("key", "spool_name"):
-        keys |= {key, f"{SPOOLED}{spool_name}" if spool_name else ""}
-    return keys - {""}
 
 
 SPOOLED = "spool:"
 """Put before the name of a file that lies in the spool, not in the store."""
 
 
-def _on_their_way(account: Account, ids: Sequence[int]) -> Any:
-    """Sound files of calls that are in no record yet."""
-    keys = Call.objects.for_account(account).filter(pk__in=ids).values_list("call_key", flat=True)
-    return IncomingSound.objects.for_account(account).filter(call_key__in=list(keys))
-
-
-def delete_files(keys: Collection[str]) -> set[str]:
-    """Deletes files from storage; those that are gone now, whoever deleted them."""
-    gone = set()
-    for key in sorted(keys):
-        try:
-            if key.startswith(SPOOLED):
-                spool.delete(key.removeprefix(SPOOLED))
-            else:
-                default_storage.delete(key)
-        except Exception:  # whatever a storage raises: the other files do not wait for this one
-            log.exception("a file could not be deleted; its call stays until it can")
-        else:
-            gone.add(key)
-    return gone
-
-
-def erase_calls(*, account: Account, ids: Sequence[int], up_to: dt.date, gone: Collection[str]) -> dict[str, int]:
-    """Deletes calls with everything below them, by kind how many. `gone` are the files deleted before.
-
-    Runs in the caller's transaction. Calls that have a file which is not gone stay, as do those that no longer fit.
-    """
-    calls = _ended(account, up_to)
-    # One order for all who lock calls. Who appends to a call now waits, and then finds it gone.
-    locked = dict(calls.filter(pk__in=ids).order_by("pk").select_for_update().values_list("pk", "call_key"))
-    n_files = 0
-    for _, model in _AUDIO:
-        for call_id, key in (
-            _audio(model, account, list(locked)).exclude(key="").select_for_update().values_list("call_id", "key")
-        ):
-            if key in gone:
-                n_files += 1
-            else:
-                locked.pop(call_id, None)
-    coming = IncomingSound.objects.for_account(account)
-    for call_key, key, spool_name in (
-        coming.filter(call_key__in=list(locked.values())).select_for_update().values_list("call_key", "key", "spool_name")
-    ):
-        if not {key, f"{SPOOLED}{spool_name}" if spool_name else ""} - {""} <= set(gone):
-            locked = {pk: one for pk, one in locked.items() if bytes(one) != bytes(call_key)}
-    pks = list(locked)
-    counts = Counter(files=n_files)
-    for kind, model in (*_PARTS, *_AUDIO):
-        counts[kind] += delete_rows(model._default_manager.filter(account_id=account.pk, call_id__in=pks))
-    delete_rows(KeywordHit.objects.for_account(account).filter(call_id__in=pks))
-    delete_rows(CallSeenBy.objects.for_account(account).filter(call_id__in=pks))
-    counts["files"] += delete_rows(coming.filter(call_key__in=list(locked.values())))
-    counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=list(locked.values())))
-    counts["calls"] += delete_rows(calls.filter(pk__in=pks))
-    return dict(counts)
-
-
-def _ended(account: Account, up_to: dt.date) -> Any:
+def ended_calls(*, account: Account, up_to: dt.date) -> Any:
+    """Calls that ended on a local day up to this one."""
     return Call.objects.for_account(account).filter(ended_on__lte=up_to)
 
 
-def _audio(model: type[CallAudio], account: Account, ids: Sequence[int]) -> Any:
-    return model._default_manager.filter(account_id=account.pk, call_id__in=ids)
+def erase_calls(*, account: Account, calls: Any, ids: Sequence[int]) -> tuple[Counter[str], set[str]]:
+    """Deletes those of the calls that have these ids, with everything below them; by kind how many, and the files that
+    are to go with them, for which nothing else stands any more.
+
+    Runs in the caller's transaction. The condition of `calls` is repeated: what no longer fits it stays.
+    """
+    # One order for all who lock calls. Who appends to a call now waits, and then finds it gone.
+    held = dict(locked(calls.filter(among("pk", ids)).order_by("pk")).values_list("pk", "call_key"))
+    counts: Counter[str] = Counter()
+    if not held:
+        return counts, set()
+    pks, call_keys = list(held), list(held.values())
+    below = among("call_id", pks)
+    files: set[str] = set()
+    for kind, model in _AUDIO:
+        rows = model._default_manager.filter(below, account_id=account.pk)
+        files.update(locked(rows.exclude(key="").order_by("pk")).values_list("key", flat=True))
+        counts[kind] += delete_rows(rows)
+    counts["files"] += len(files)
+    # Those that are on their way and in no record yet.
+    coming = IncomingSound.objects.for_account(account).filter(call_key__in=call_keys)
+    for key, spool_name in locked(coming.order_by("pk")).values_list("key", "spool_name"):
+        files |= {key, f"{SPOOLED}{spool_name}" if spool_name else ""} - {""}
+    counts["files"] += delete_rows(coming)
+    for kind, model in _PARTS:
+        counts[kind] += delete_rows(model._default_manager.filter(below, account_id=account.pk))
+    delete_rows(KeywordHit.objects.for_account(account).filter(below))
+    delete_rows(CallSeenBy.objects.for_account(account).filter(below))
+    counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=call_keys))
+    counts["calls"] += delete_rows(calls.filter(among("pk", pks)))
+    return counts, files
 
 
 # --- Raw events ------------------------------------------------------------------------------------------------------
 
 
 def seal_calls(
-    *, account: Account, before: dt.datetime, up_to: dt.date, at: dt.datetime, after: Cursor | None, limit: int
+    *,
+    account: Account,
+    before: dt.datetime,
+    up_to: dt.date,
+    at: dt.datetime,
+    after: Cursor | None,
+    limit: int,
+    keep: Q | None = None,
 ) -> tuple[Batch, int]:
     """Deletes raw events that came, and whose calls closed, before a moment; the batch, and how many calls it sealed.
 
     Events that are not in a record yet hold back their whole call: it could not be folded again without the others.
-    Calls that have expired, those that ended on a day up to `up_to`, take their events with them instead.
+    Calls that have expired, those that ended on a day up to `up_to`, take their events with them instead; calls of which
+    `keep` is true keep theirs.
     Runs in the caller's transaction, so that no call is without its events and not sealed.
     """
     events = CallEvent.objects.for_account(account).exclude(type__in=AGENT_TYPES)
@@ -206,10 +187,11 @@ def seal_calls(
         keys -= _call_keys(events.filter(call_key__in=list(keys), state=EventState.FOLDED, pk__lt=page[0][1]))
     if not keys:
         return Batch(0, cursor), 0
-    calls = Call.objects.for_account(account).filter(call_key__in=list(keys)).order_by("pk").select_for_update()
+    calls = Call.objects.for_account(account).filter(call_key__in=list(keys))
+    kept = set(calls.filter(keep).values_list("pk", flat=True)) if keep else set()
     closed: dict[bytes, int] = {}
-    for pk, key, ended_at, ended_on in calls.values_list("pk", "call_key", "ended_at", "ended_on"):
-        if ended_at is not None and ended_at < before and ended_on > up_to:
+    for pk, key, ended_at, ended_on in locked(calls.order_by("pk")).values_list("pk", "call_key", "ended_at", "ended_on"):
+        if pk not in kept and ended_at is not None and ended_at < before and ended_on > up_to:
             closed[bytes(key)] = pk
         else:
             keys.discard(bytes(key))
@@ -217,7 +199,7 @@ def seal_calls(
     keys -= _call_keys(waiting)
     n_events = delete_rows(events.filter(call_key__in=list(keys), state=EventState.FOLDED, received_at__lt=before))
     sealed = [pk for key, pk in closed.items() if key in keys]
-    n_sealed = Call.objects.for_account(account).filter(pk__in=sealed, sealed_at=None).update(sealed_at=at)
+    n_sealed = update_rows(Call.objects.for_account(account).filter(pk__in=sealed, sealed_at=None), sealed_at=at)
     return Batch(n_events, cursor), n_sealed
 
 
@@ -225,41 +207,55 @@ def _call_keys(events: Any) -> set[bytes]:
     return {bytes(key) for key in events.values_list("call_key", flat=True)}
 
 
-def erase_agent_events(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_agent_events(
+    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
     """Deletes agents' events that came before a moment and are in the record. Each stands for itself: the status
     changes they became are never made again from others, and an agent, unlike a call, never closes."""
     events = CallEvent.objects.for_account(account).filter(state=EventState.FOLDED, type__in=AGENT_TYPES)
     page = list(events.filter(pk__gt=after[1] if after else 0).order_by("pk").values_list("received_at", "pk")[:limit])
     old = [pk for received_at, pk in page if received_at < before]
     # Events are stored in the order they come; where a whole page is young, so is all behind it.
-    return Batch(delete_rows(events.filter(pk__in=old)) if old else 0, cursor_after(page, limit) if old else None)
+    gone = events.filter(among("pk", old)).exclude(keep) if keep else events.filter(among("pk", old))
+    return Batch(delete_rows(gone) if old else 0, cursor_after(page, limit) if old else None)
 
 
-def erase_stray_events(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
-    """Deletes events that came before a moment and never got into a record: they have no call to go with."""
+def erase_stray_events(
+    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
+    """Deletes events that came before a moment and never got into a record. Those of a call that is there go with it."""
     unfolded = [state for state in EventState.values if state != EventState.FOLDED]  # a list: `exclude` would pass by the index
     rows = CallEvent.objects.for_account(account).filter(state__in=unfolded, received_at__lt=before)
+    rows = rows.exclude(Exists(Call.objects.for_account(account).filter(call_key=OuterRef("call_key"))))
+    rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="received_at", after=after, limit=limit)
 
 
 # --- What stands beside calls ----------------------------------------------------------------------------------------
 
 
-def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
     """Deletes marks of slots whose figures have gone: counting those again would bring back a part of them."""
     rows = StaleCallSlot.objects.for_account(account).filter(slot__lt=before)
+    rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="slot", after=after, limit=limit)
 
 
-def erase_tombstones(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_tombstones(
+    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
     """Deletes tombstones of what was erased before a moment: whatever came late about it now has expired as well."""
     rows = Tombstone.objects.for_account(account).filter(up_to__lt=before)
+    rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="up_to", after=after, limit=limit)
 
 
-def erase_unknown_names(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int) -> Batch:
+def erase_unknown_names(
+    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
+) -> Batch:
     """Deletes names first seen before a moment that no call and no waiting event mentions any more."""
     rows = UnknownName.objects.for_account(account).filter(first_seen_at__lt=before)
+    rows = rows.exclude(keep) if keep else rows
     page = in_turn(rows, clock="first_seen_at", after=after, limit=limit)
     names = list(rows.filter(pk__in=[pk for _, pk in page]).values_list("pk", "kind", "name"))
     mentioned = {

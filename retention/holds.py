@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Agent
+from callcenter_site.erasure import is_counting_only
 from calls.models import Call, CallLeg, CallSeenBy
 from configuration.models import Account
 from retention.ledger import LedgerKind, append
@@ -30,7 +31,7 @@ class HeldSubjects(NamedTuple):
 
 def enter(account: Account | int) -> None:
     """Takes the account's gate until the transaction ends; outside of one, does nothing."""
-    if connection.in_atomic_block:
+    if connection.in_atomic_block and not is_counting_only():
         gate = AccountGate.objects.for_account(account).order_by().select_for_update().values_list("pk")
         if gate.first() is None:
             AccountGate.objects.get_or_create(account_id=id_of(account))

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import logging
 import secrets
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from retention.models import FileDeletion, LegalHold
 
 log = logging.getLogger(__name__)
 
+WORK_SECONDS = 50
 LEASE = dt.timedelta(minutes=10)
 FIRST_PAUSE = dt.timedelta(minutes=1)
 LONGEST_PAUSE = dt.timedelta(hours=6)
@@ -82,6 +84,16 @@ def work(*, at: dt.datetime, limit: int = MOST_AT_ONCE) -> OutboxResult:
     if failed:
         log.warning("%s of %s files could not be deleted; they are tried again", len(failed), len(rows))
     return OutboxResult(n_deleted, len(failed), n_blocked)
+
+
+def work_off(*, at: dt.datetime, seconds: float = WORK_SECONDS) -> OutboxResult:
+    """Works until nothing is due or the time is over."""
+    began, total = time.monotonic(), OutboxResult(0, 0, 0)
+    while True:
+        result = work(at=at)
+        total = OutboxResult(*(one + other for one, other in zip(total, result, strict=True)))
+        if not (result.n_deleted or result.n_failed) or time.monotonic() - began > seconds:
+            return total
 
 
 def _lease(at: dt.datetime, limit: int) -> list[FileDeletion]:

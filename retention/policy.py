@@ -76,3 +76,7 @@ def last_expired(*, today: dt.date, months: int) -> dt.date:
 def end_of_day(account: Account, day: dt.date) -> dt.datetime:
     """The first moment after a local day."""
     return day_bounds(day, account.zone)[1]
+
+
+def start_of_day(account: Account, day: dt.date) -> dt.datetime:
+    return day_bounds(day, account.zone)[0]

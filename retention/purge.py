@@ -1,8 +1,11 @@
 """Deletes what has had its time, each account by its own calendar.
 
-What must never happen: a row goes before its expiry, or another account's. Every batch is one short transaction that
-repeats the condition its rows were chosen by, and adds its counts to the run's row in the same transaction. So a run
-killed anywhere is finished by the next one, two at once do no harm, and each row is counted once.
+What must never happen: a row goes before its expiry, under a hold, or another account's; a file stays that nothing
+names. Every batch is one short transaction: it takes the account's gate, looks again at switch, holds and plans, deletes
+under the condition its rows were chosen by, puts their files into the outbox, and adds counts and cursor to the run's
+row. So a run killed anywhere is taken up where it was, two at once do no harm, and each row is counted once.
+
+A run that would delete far more than usual waits for an administrator before its first delete.
 
 The order is right to left through the apps: figures, calls, people's status changes.
 """
@@ -14,19 +17,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, NamedTuple
 
-from django.db import transaction
-from django.db.models import Max
+from django.db import OperationalError, connection, transaction
+from django.db.models import Max, Q
 from django.utils.translation import gettext_noop
+from django_celery_beat.models import PeriodicTask
 
 from agents import erasure as agents
+from agents.models import Agent
 from analytics import erasure as analytics
-from callcenter_site.erasure import Batch, Cursor
+from callcenter_site.erasure import Batch, Cursor, counting_only
 from calls import erasure as calls
+from calls.models import Call
 from configuration.models import Account
-from retention import policy
+from retention import holds, outbox, policy, replica
 from retention.erasure import erase_sign_in_traces
-from retention.models import PurgeRun
+from retention.ledger import LedgerKind, append
+from retention.models import AccountGate, LegalHold, PurgeRun
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +44,60 @@ LEAST, MOST = 100, 5000
 """Rows in a batch."""
 BATCH_SECONDS = 0.3
 CUT_OFF_AFTER = dt.timedelta(minutes=10)
-"""A run silent for this long is taken to be dead."""
+"""A run silent for this long is taken to be dead, and taken up."""
+USUAL_TIMES, SHARE = 3, 0.2
+"""A run waits for confirmation before it deletes more than so many times the usual, or more than this share of all calls."""
+ALWAYS_ALLOWED = 100
+"""Calls so few that no run waits."""
+USUAL_OVER_RUNS = 30
+CONFIRMED_SLACK = 1.1
+"""What is due grows a little until somebody confirms it."""
+JOB = "purge_expired"
+"""Its name in the timetable: switched off there, runs stop before their next batch."""
+TRIES = 5
+DEADLOCK, LOCK_TIMEOUT = 1213, 1205
 
-CUT_OFF = gettext_noop("cut off before it was finished; the next run went on")
 BROKE_OFF = gettext_noop("%(error)s; the next run goes on")
+SWITCHED_OFF = gettext_noop("switched off; goes on once it is switched on")
+FAR_MORE = gettext_noop("far more than usual would go")
+UNDER_HOLD = gettext_noop("the account is under a legal hold")
+REPLICA_BEHIND = gettext_noop("the replica is behind; the next run goes on")
+# Of runs that were kept by an older release.
+CUT_OFF = gettext_noop("cut off before it was finished; the next run went on")
 FILES_LEFT = gettext_noop("%(n)s files could not be deleted; their calls stay until they can")
-ERRORS = (CUT_OFF, FILES_LEFT, BROKE_OFF)
-"""What went wrong, as it is kept with the run."""
+ERRORS = (CUT_OFF, FILES_LEFT, BROKE_OFF, SWITCHED_OFF, FAR_MORE, UNDER_HOLD, REPLICA_BEHIND)
+"""What a run says of itself, as it is kept with it."""
+
+
+class Fenced(Exception):
+    """Another worker has taken the run up."""
+
+
+class _Break(Exception):
+    """Ends a run's work for now."""
+
+    def __init__(self, state: str, why: str) -> None:
+        super().__init__(why)
+        self.state, self.why = state, why
 
 
 def purge_due(*, at: dt.datetime) -> list[PurgeRun]:
-    """Purges every account that was not yet purged on its present local day, and is not being purged now."""
+    """Purges every account that was not yet purged on its present local day, and takes up what was cut off."""
     erase_sign_in_traces(at=at, failed_before=at - policy.FAILED_SIGN_IN_AGE)
-    runs = PurgeRun.objects.values("account_id")
-    done = dict(runs.filter(state=State.DONE).annotate(last=Max("started_at")).values_list("account_id", "last"))
-    running = set(runs.filter(state=State.RUNNING, heartbeat_at__gte=at - CUT_OFF_AFTER).values_list("account_id", flat=True))
+    finished_runs = PurgeRun.objects.filter(state=State.DONE).values("account_id").annotate(last=Max("started_at"))
+    done = dict(finished_runs.values_list("account_id", "last"))
+    released = LegalHold.objects.exclude(released_at=None).values("account_id").annotate(last=Max("released_at"))
+    freed = dict(released.values_list("account_id", "last"))
+    fresh = PurgeRun.objects.filter(state=State.RUNNING, heartbeat_at__gte=at - CUT_OFF_AFTER)
+    running = set(fresh.values_list("account_id", flat=True))
+    stopped = set(AccountGate.objects.exclude(stopped_at=None).values_list("account_id", flat=True))
     finished = []
     for account in Account.objects.order_by("pk"):
         last = done.get(account.pk)
-        if account.pk in running or (last is not None and policy.local_day(account, last) >= policy.local_day(account, at)):
+        is_done = last is not None and policy.local_day(account, last) >= policy.local_day(account, at)
+        if last is not None and (since := freed.get(account.pk)) is not None and since > last:
+            is_done = False  # what waited for a hold goes now
+        if is_done or account.pk in running or account.pk in stopped or is_switched_off():
             continue
         try:
             finished.append(purge_account(account=account, at=at))
@@ -64,23 +107,114 @@ def purge_due(*, at: dt.datetime) -> list[PurgeRun]:
 
 
 def purge_account(*, account: Account, at: dt.datetime, is_dry_run: bool = False) -> PurgeRun:
-    """Deletes what has expired in one account. A dry run does the same, takes each batch back, and keeps no run."""
-    run = PurgeRun(account=account, started_at=at, heartbeat_at=at, cutoff=policy.cutoff(account, at=at))
-    if not is_dry_run:
-        cut_off = PurgeRun.objects.for_account(account).filter(state=State.RUNNING, heartbeat_at__lt=at - CUT_OFF_AFTER)
-        cut_off.update(state=State.FAILED, finished_at=at, error=CUT_OFF)
-        run.save()
-    work = _Work(run, account, at, is_dry_run=is_dry_run)
+    """Deletes what has expired in one account, or goes on with a run that was cut off. While another worker is at it, its
+    run is returned as it stands.
+
+    A dry run goes the same way on a connection that cannot write, and keeps no run.
+    """
+    if is_dry_run:
+        run = PurgeRun(account=account, started_at=at, heartbeat_at=at, cutoff=policy.cutoff(account, at=at))
+        with counting_only():
+            _Work(run, account, at, is_dry_run=True).do()
+        run.state = State.DONE
+        return run
+    run, is_ours = _take_up(account, at)
+    if is_ours:
+        _work_on(run, account, at)
+    return run
+
+
+def confirm(*, run: PurgeRun, by: Agent | None, at: dt.datetime) -> bool:
+    """Lets a run go on that waits; False: it does not wait any more."""
+    waiting = PurgeRun.objects.filter(pk=run.pk, state=State.WAITING)
+    return bool(waiting.update(state=State.STOPPED, error="", confirmed_at=at, confirmed_by=by))
+
+
+def switch(*, account: Account | int, is_on: bool, at: dt.datetime) -> None:
+    """Stops an account's purge before its next batch, or lets it go on."""
+    with transaction.atomic():
+        holds.enter(account)
+        AccountGate.objects.for_account(account).update(stopped_at=None if is_on else at)
+
+
+def is_switched_off(account: Account | int | None = None) -> bool:
+    """Whether the operator stopped the job in the timetable, or an administrator that of their account."""
+    if PeriodicTask.objects.filter(name=JOB, enabled=False).exists():
+        return True
+    return account is not None and AccountGate.objects.for_account(account).exclude(stopped_at=None).exists()
+
+
+def n_usual(account: Account, *, at: dt.datetime) -> float | None:
+    """How many calls a day's run deletes; None: there is no run to tell by."""
+    runs = PurgeRun.objects.for_account(account).filter(state=State.DONE, started_at__lt=at).order_by("-started_at")
+    counted = [run.counts.get("calls", 0) for run in runs[:USUAL_OVER_RUNS]]
+    counted = [n for n in counted if n]
+    return sum(counted) / len(counted) if counted else None
+
+
+def n_allowed(account: Account, *, at: dt.datetime) -> float:
+    """How many calls a run may delete without being confirmed."""
+    n_all = Call.objects.for_account(account).count()
+    allowed = n_all * SHARE
+    usual = n_usual(account, at=at)
+    if usual is not None:
+        last = PurgeRun.objects.for_account(account).filter(state=State.DONE).aggregate(last=Max("started_at"))["last"]
+        n_days = max(1, (policy.local_day(account, at) - policy.local_day(account, last)).days)  # an outage is caught up with
+        allowed = min(allowed, usual * USUAL_TIMES * n_days)
+    return max(ALWAYS_ALLOWED, allowed)
+
+
+def _take_up(account: Account, at: dt.datetime) -> tuple[PurgeRun, bool]:
+    """The account's run, with a lease of ours; or another worker's, which is left alone. Of two at once, one waits."""
+    with transaction.atomic():
+        holds.enter(account)
+        run = PurgeRun.objects.for_account(account).filter(state__in=PurgeRun.OPEN).order_by("-pk").first()
+        if run is None:
+            run = PurgeRun(account=account, started_at=at, heartbeat_at=at, cutoff=policy.cutoff(account, at=at), lease=1)
+            run.save()
+            return run, True
+        if run.state == State.RUNNING and run.heartbeat_at >= at - CUT_OFF_AFTER:
+            return run, False
+        ours = PurgeRun.objects.filter(pk=run.pk, lease=run.lease, state=run.state)
+        values = {"lease": run.lease + 1, "heartbeat_at": at, "error": ""}
+        if not ours.update(state=State.RUNNING, **values):
+            return run, False
+        run.refresh_from_db()
+        return run, True
+
+
+def _work_on(run: PurgeRun, account: Account, at: dt.datetime) -> None:
+    work = _Work(run, account, at, is_dry_run=False)
     try:
+        work.make_sure_it_is_not_far_more_than_usual()
         work.do()
+    except _Break as stop:
+        work.close(stop.state, stop.why)
+    except Fenced:
+        log.warning("purge run %s was taken up by another worker", run.pk)
+        run.refresh_from_db()
     except Exception as error:
         work.close(State.FAILED, BROKE_OFF % {"error": type(error).__name__})
         raise
-    if work.n_blocked:
-        work.close(State.FAILED, FILES_LEFT % {"n": work.n_blocked})
     else:
         work.close(State.DONE)
-    return run
+
+
+class _Now(NamedTuple):
+    """What a batch finds when it begins."""
+
+    up_to: dt.date
+    before: dt.datetime
+    held: Q | None
+    """True of calls under a hold."""
+    subjects: holds.HeldSubjects
+    days: list[tuple[dt.datetime, dt.datetime]]
+
+    def keep(self, clock: str) -> Q | None:
+        kept = Q()
+        for first, end in self.days:
+            kept |= Q(**{f"{clock}__gte": first, f"{clock}__lt": end})
+        return kept or None
 
 
 class _Work:
@@ -90,85 +224,191 @@ class _Work:
         self.run, self.account, self.at, self.is_dry_run = run, account, at, is_dry_run
         self.began = time.monotonic()
         self.size = LEAST
-        self.n_blocked = 0
-        self.up_to = policy.cutoff(account, at=at)
-        self.before = policy.end_of_day(account, self.up_to)
 
     def do(self) -> None:
-        # Marks before the calls: counted again now, an old slot would lose the calls that have gone from it.
-        self._rows("marks", calls.erase_marks)
-        for table in analytics.COUNTS:
-            self._rows("intervals", partial(analytics.erase_counts, model=table))
-        self._calls()
-        self._rows("events", calls.erase_agent_events, before=self.at - policy.RAW_EVENT_AGE)
-        self._raw_events()
-        self._rows("events", calls.erase_stray_events)
-        self._rows("unknown_names", calls.erase_unknown_names)
-        self._rows("status_changes", agents.erase_status_changes)
+        steps: list[tuple[str, Callable[[_Now, Cursor | None, Counter[str]], Cursor | None]]] = [
+            # Marks before the calls: counted again now, an old slot would lose the calls that have gone from it.
+            ("marks", partial(self._rows, "marks", calls.erase_marks, "slot")),
+            *(
+                (f"intervals:{n}", partial(self._rows, "intervals", partial(analytics.erase_counts, model=table), "slot"))
+                for n, table in enumerate(analytics.COUNTS)
+            ),
+            ("calls", self._calls),
+            ("agent_events", self._agent_events),
+            ("events", self._raw_events),
+            ("stray_events", partial(self._rows, "events", calls.erase_stray_events, "received_at")),
+            ("tombstones", partial(self._rows, "tombstones", calls.erase_tombstones, "up_to")),
+            ("unknown_names", partial(self._rows, "unknown_names", calls.erase_unknown_names, "first_seen_at")),
+            ("status_changes", self._status_changes),
+        ]
+        names = [name for name, _ in steps]
+        done = names.index(self.run.step) if self.run.step in names else 0
+        for name, batch in steps[done:]:
+            cursor = _cursor_of(self.run.cursor) if name == self.run.step else None
+            self._walk(name, cursor, batch)
+
+    def make_sure_it_is_not_far_more_than_usual(self) -> None:
+        due = calls.ended_calls(account=self.account, up_to=policy.cutoff(self.account, at=self.at))
+        n_due = holds.without_held(due, self.account).count()
+        gone = self.run.counts.get("calls", 0)
+        if self.run.confirmed_at is not None and n_due + gone <= self.run.n_due * CONFIRMED_SLACK + ALWAYS_ALLOWED:
+            return
+        self.run.n_due, self.run.confirmed_at = n_due + gone, None
+        ours = PurgeRun.objects.filter(pk=self.run.pk, lease=self.run.lease)
+        if not ours.update(n_due=self.run.n_due, cutoff=policy.cutoff(self.account, at=self.at), confirmed_at=None):
+            raise Fenced
+        if self.run.n_due > n_allowed(self.account, at=self.at):
+            raise _Break(State.WAITING, FAR_MORE)
 
     def close(self, state: str, error: str = "") -> None:
-        self.run.state, self.run.error, self.run.finished_at = state, error, self._now()
-        if not self.is_dry_run:
-            self.run.save(update_fields=["state", "error", "finished_at"])
+        run = self.run
+        run.state, run.error = state, error
+        run.finished_at = None if state in PurgeRun.OPEN else self._now()
+        if state == State.DONE:
+            run.step, run.cursor = "", []
+        with transaction.atomic():
+            ours = PurgeRun.objects.filter(pk=run.pk, lease=run.lease, state=State.RUNNING)
+            values = {"step": run.step, "cursor": run.cursor, "finished_at": run.finished_at}
+            if ours.update(state=state, error=error, **values) and state in (State.DONE, State.FAILED):
+                append(kind=LedgerKind.PURGE, account_id=run.account_id, at=self._now(), counts={"run": run.pk, **run.counts})
 
-    def _rows(self, kind: str, erase: Callable[..., Batch], *, before: dt.datetime | None = None) -> None:
-        def batch(after: Cursor | None) -> Cursor | None:
-            with self._transaction() as counts:
-                done = erase(account=self.account, before=before or self.before, after=after, limit=self.size)
-                counts[kind] += done.n_rows
-            return done.cursor
+    def _rows(
+        self, kind: str, erase: Callable[..., Batch], clock: str, now: _Now, after: Cursor | None, counts: Counter[str]
+    ) -> Cursor | None:
+        done = erase(account=self.account, before=now.before, after=after, limit=self.size, keep=now.keep(clock))
+        counts[kind] += done.n_rows
+        return done.cursor
 
-        self._walk(batch)
+    def _status_changes(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
+        keep = now.keep("ended_at") or Q()
+        if now.subjects.agents:
+            keep |= Q(agent_id__in=now.subjects.agents)
+        done = agents.erase_status_changes(
+            account=self.account, before=now.before, after=after, limit=self.size, keep=keep or None
+        )
+        counts["status_changes"] += done.n_rows
+        return done.cursor
 
-    def _calls(self) -> None:
-        def batch(after: Cursor | None) -> Cursor | None:
-            ids, cursor = calls.expired_calls(account=self.account, up_to=self.up_to, after=after, limit=self.size)
-            if ids:
-                keys = calls.file_keys(account=self.account, ids=ids)
-                gone = keys if self.is_dry_run else calls.delete_files(keys)
-                self.n_blocked += len(keys) - len(gone)
-                with self._transaction() as counts:
-                    counts.update(calls.erase_calls(account=self.account, ids=ids, up_to=self.up_to, gone=gone))
-            return cursor
+    def _calls(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
+        due = calls.ended_calls(account=self.account, up_to=now.up_to)
+        due = due.exclude(now.held) if now.held else due
+        ids, cursor = calls.next_calls(due, after=after, limit=self.size)
+        if ids:
+            gone, files = calls.erase_calls(account=self.account, calls=due, ids=ids)
+            counts.update(gone)
+            if not self.is_dry_run:
+                outbox.put(account=self.account, keys=files, at=self.at, cause=f"purge:{self.run.pk}")
+        return cursor
 
-        self._walk(batch)
+    def _agent_events(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
+        keep = now.keep("received_at") or Q()
+        if now.subjects.agents:
+            named = [agent.staff_id for agent in Agent.objects.filter(pk__in=now.subjects.agents)]
+            keep |= Q(subject__in=named)
+        done = calls.erase_agent_events(
+            account=self.account, before=self.at - policy.RAW_EVENT_AGE, after=after, limit=self.size, keep=keep or None
+        )
+        counts["events"] += done.n_rows
+        return done.cursor
 
-    def _raw_events(self) -> None:
-        before = self.at - policy.RAW_EVENT_AGE
+    def _raw_events(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
+        done, n_sealed = calls.seal_calls(
+            account=self.account,
+            before=self.at - policy.RAW_EVENT_AGE,
+            up_to=now.up_to,
+            at=self.at,
+            after=after,
+            limit=self.size,
+            keep=now.held,
+        )
+        counts.update(events=done.n_rows, sealed=n_sealed)
+        return done.cursor
 
-        def batch(after: Cursor | None) -> Cursor | None:
-            with self._transaction() as counts:
-                done, n_sealed = calls.seal_calls(
-                    account=self.account, before=before, up_to=self.up_to, at=self.at, after=after, limit=self.size
-                )
-                counts.update(events=done.n_rows, sealed=n_sealed)
-            return done.cursor
-
-        self._walk(batch)
-
-    def _walk(self, batch: Callable[[Cursor | None], Cursor | None]) -> None:
+    def _walk(
+        self, step: str, cursor: Cursor | None, batch: Callable[[_Now, Cursor | None, Counter[str]], Cursor | None]
+    ) -> None:
         """Batch after batch; their size follows the clock, so that nobody else waits long."""
-        cursor: Cursor | None = None
         while True:
+            replica_behind = not self.is_dry_run and not replica.wait_until_close()
+            if replica_behind:
+                raise _Break(State.STOPPED, REPLICA_BEHIND)
             began = time.monotonic()
-            cursor = batch(cursor)
+            cursor = _again_on_deadlock(partial(self._one_batch, step, cursor, batch))
             if cursor is None:
                 return
             took = time.monotonic() - began
             self.size = min(MOST, max(LEAST, int(self.size * min(2.0, BATCH_SECONDS / max(took, 0.001)))))
 
+    def _one_batch(
+        self, step: str, after: Cursor | None, batch: Callable[[_Now, Cursor | None, Counter[str]], Cursor | None]
+    ) -> Cursor | None:
+        with self._transaction(step) as (now, counts, reached):
+            cursor = batch(now, after, counts)
+            reached.append(cursor)
+        return cursor
+
     @contextmanager
-    def _transaction(self) -> Iterator[Counter[str]]:
-        """One batch: what it deleted and the run's counts are committed together, or, in a dry run, taken back."""
+    def _transaction(self, step: str) -> Iterator[tuple[_Now, Counter[str], list[Cursor | None]]]:
+        """One batch: what it deleted, the files that are to go, and how far the run came are committed together."""
         counts: Counter[str] = Counter()
+        reached: list[Cursor | None] = []
         with transaction.atomic():
-            yield counts
-            total = dict(Counter(self.run.counts) + counts)
-            if self.is_dry_run:
-                transaction.set_rollback(True)
-            else:
-                PurgeRun.objects.filter(pk=self.run.pk).update(counts=total, heartbeat_at=self._now())
-        self.run.counts = total
+            now = self._look()
+            yield now, counts, reached
+            total = dict(+(Counter(self.run.counts) + counts))
+            cursor = _stored(reached[0]) if reached and reached[0] else []
+            if not self.is_dry_run:
+                ours = PurgeRun.objects.filter(pk=self.run.pk, lease=self.run.lease, state=State.RUNNING)
+                values = {"counts": total, "step": step, "cursor": cursor, "cutoff": now.up_to}
+                if not ours.update(heartbeat_at=self._now(), **values):
+                    raise Fenced
+        self.run.counts, self.run.step, self.run.cursor, self.run.cutoff = total, step, cursor, now.up_to
+
+    def _look(self) -> _Now:
+        """Behind the gate: whether the run may go on, and what it must leave alone."""
+        if not self.is_dry_run:
+            holds.enter(self.account)
+            if is_switched_off(self.account):
+                raise _Break(State.STOPPED, SWITCHED_OFF)
+        if holds.is_held(account=self.account):
+            raise _Break(State.DONE, UNDER_HOLD)
+        # By the clock of now: a run that goes past midnight, or a plan bought meanwhile, counts from the next batch.
+        up_to = policy.cutoff(self.account, at=self._now())
+        is_any = holds.open_holds(self.account).exists()
+        return _Now(
+            up_to,
+            policy.end_of_day(self.account, up_to),
+            holds.held_calls(account=self.account) if is_any else None,
+            holds.held_subjects(account=self.account) if is_any else holds.HeldSubjects(frozenset(), frozenset()),
+            [
+                (policy.start_of_day(self.account, first), policy.end_of_day(self.account, last))
+                for first, last in (holds.held_days(account=self.account) if is_any else ())
+            ],
+        )
 
     def _now(self) -> dt.datetime:
         return self.at + dt.timedelta(seconds=time.monotonic() - self.began)
+
+
+def _again_on_deadlock(batch: Callable[[], Any]) -> Any:
+    """A batch that lost to another transaction was rolled back whole, and is done again."""
+    for n in range(1, TRIES):
+        try:
+            return batch()
+        except OperationalError as error:
+            if error.args[0] not in (DEADLOCK, LOCK_TIMEOUT) or connection.in_atomic_block:
+                raise
+            time.sleep(0.05 * 2**n)
+    return batch()
+
+
+def _stored(cursor: Cursor) -> list[Any]:
+    clock, pk = cursor
+    return [clock.isoformat(), pk]
+
+
+def _cursor_of(stored: list[Any]) -> Cursor | None:
+    if not stored:
+        return None
+    clock, pk = stored
+    return (dt.datetime.fromisoformat(clock) if "T" in clock else dt.date.fromisoformat(clock)), int(pk)

@@ -5,7 +5,8 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from retention import purge
+from retention import outbox, purge
+from retention.clock import time_of_run
 
 log = logging.getLogger(__name__)
 
@@ -13,5 +14,14 @@ log = logging.getLogger(__name__)
 @shared_task
 def purge_expired() -> None:
     """Wakes every hour: an account's day begins when its own clock says so."""
-    for run in purge.purge_due(at=timezone.now()):
-        log.info("purged account %s: %s", run.account_id, run.counts or "nothing was due")
+    for run in purge.purge_due(at=time_of_run()):
+        log.info("purged account %s: %s, %s", run.account_id, run.state, run.counts or "nothing was due")
+    delete_files()
+
+
+@shared_task
+def delete_files() -> None:
+    """Files whose rows have gone."""
+    result = outbox.work_off(at=timezone.now())
+    if result.n_deleted or result.n_failed:
+        log.info("deleted %s files, %s failed, %s of them blocked", *result)

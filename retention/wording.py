@@ -44,6 +44,8 @@ def _one_kind(kind: str, n: int) -> str:  # noqa: PLR0911  (one line a kind: eac
             return ngettext("%(n)s status change", "%(n)s status changes", n) % shown
         case "unknown_names":
             return ngettext("%(n)s unknown name", "%(n)s unknown names", n) % shown
+        case "tombstones":
+            return ngettext("%(n)s mark of an erasure", "%(n)s marks of erasures", n) % shown
         case "marks":
             return ngettext("%(n)s stale mark", "%(n)s stale marks", n) % shown
         case _:

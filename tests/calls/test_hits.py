@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from calls import hits, narrowing
-from calls.erasure import erase_calls
+from calls.erasure import ended_calls, erase_calls
 from calls.ingest import accept_events, fold_due
 from calls.models import Call, HitPlace, KeywordHit, KeywordMark
 from configuration.models import Keyword, Role
@@ -192,5 +192,5 @@ def test_the_record_shows_where_keywords_stand_and_hides_numbers_all_the_same(ac
 def test_hits_go_with_their_call(account, keywords):
     call = CallFactory(account=account, remark="refund", has_remark=True)
     match()
-    erase_calls(account=account, ids=[call.pk], up_to=call.ended_on, gone=set())
+    erase_calls(account=account, calls=ended_calls(account=account, up_to=call.ended_on), ids=[call.pk])
     assert not KeywordHit.objects.exists() and not Call.objects.exists()

@@ -14,6 +14,7 @@ from calls.models import Call, CallEvent, CallLeg, IvrStep, QueueEntry, Recordin
 from calls.recordings import store_audio
 from calls.tasks import fold_events
 from configuration.models import Role
+from retention import outbox
 from retention.models import PurgeRun
 from retention.purge import purge_account
 from tests.factories import AgentFactory, SkillGroupFactory
@@ -67,6 +68,7 @@ def test_a_call_is_posted_shown_counted_and_gone_after_its_six_months(client, ac
     counted = list(CallInterval.objects.values("slot", "n_calls", "n_answered"))
 
     run = purge_account(account=account, at=NEXT_DAY)
+    assert outbox.work(at=NEXT_DAY).n_deleted == 1
     assert run.state == PurgeRun.State.DONE
     for model in (Call, CallLeg, QueueEntry, IvrStep, Recording, CallEvent, StaleCallSlot):
         assert not model.objects.exists(), model

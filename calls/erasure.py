@@ -241,9 +241,7 @@ def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, 
     return delete_batch(rows, clock="slot", after=after, limit=limit)
 
 
-def erase_tombstones(
-    *, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
-) -> Batch:
+def erase_tombstones(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
     """Deletes tombstones of what was erased before a moment: whatever came late about it now has expired as well."""
     rows = Tombstone.objects.for_account(account).filter(up_to__lt=before)
     rows = rows.exclude(keep) if keep else rows

@@ -31,9 +31,7 @@ class PurgeRun(AccountOwned):
     counts = models.JSONField(_("deleted"), default=dict, help_text="Rows and files deleted, by kind.")
     error = models.CharField(_("error"), max_length=200, blank=True)
     lease = models.PositiveIntegerField(default=0, help_text="Counts who took it up: a worker thought dead finds another number.")
-    step = models.CharField(
-        _("at"), max_length=24, blank=True, help_text="The kind of row it is at; empty: not begun, or through."
-    )
+    step = models.CharField(_("at"), max_length=24, blank=True, help_text="What it is at; empty: not begun, or through.")
     cursor = models.JSONField(default=list, help_text="Clock and id of the last row looked at in that step.")
     n_due = models.PositiveIntegerField(_("calls due"), default=0, help_text=_("Calls that had expired when it began."))
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)

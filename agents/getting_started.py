@@ -44,7 +44,7 @@ _STEPS: list[tuple[str, Any, Any, str, tuple[str, ...]]] = [
         "people",
         _("Add agents and put them into a group"),
         _("One by one or from a file; each gets a link by mail to choose a password."),
-        "admin:agents_agent_add",
+        "admin:agents_agent_add#memberships-group",
         ("agents.add_agent", "agents.add_skillgroupmember"),
     ),
     (
@@ -79,7 +79,13 @@ def steps_for(actor: Any) -> list[Step]:
     done = _done(account)
     if all(done.values()):
         return []
-    return [Step(title, about, reverse(url), done[key]) for key, title, about, url, _permissions in _STEPS]
+    return [Step(title, about, _address(url), done[key]) for key, title, about, url, _permissions in _STEPS]
+
+
+def _address(page: str) -> str:
+    """Of a page, and perhaps of a part of it behind a #."""
+    name, mark, part = page.partition("#")
+    return f"{reverse(name)}{mark}{part}"
 
 
 def _done(account: Account) -> dict[str, bool]:

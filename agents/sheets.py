@@ -13,8 +13,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from agents.appointment import (
     EMAIL_CANNOT_BE_USED,
@@ -32,7 +33,7 @@ from agents.models import Agent, AgentPhone, SignInLink, SkillGroup, SkillGroupM
 from agents.querysets import sees_account
 from configuration.access import may_give_role
 from configuration.importing.columns import KEEP, Choice, Column, YesNo, folded, in_every_language
-from configuration.importing.sheet import NEW, Sheet, SheetRow, register
+from configuration.importing.sheet import NEW, Sheet, SheetRow, register, same_as
 from configuration.models import Role
 from configuration.sheets import REQUIRED, said_of, split_list
 
@@ -79,6 +80,12 @@ class _RoleColumn(Column):
         return str(row.role or "")
 
 
+def _of_number(number: str, fault: ValidationError) -> ValidationError:
+    """What is wrong with one of several numbers in a cell, in the language it is read in."""
+    said = lazy(lambda: fault.messages[0], str)()
+    return ValidationError(_("%(number)s: %(fault)s"), params={"number": number, "fault": said})
+
+
 class _Phones(Column):
     """All numbers of one kind, in one cell. Held on the row as a list until it is saved."""
 
@@ -96,7 +103,7 @@ class _Phones(Column):
             try:
                 phone.clean()
             except ValidationError as error:
-                raise ValidationError([gettext("%s: ") % part[:40] + message for message in error.messages]) from error
+                raise ValidationError([_of_number(part[:40], one) for one in error.error_dict["number"]]) from error
             numbers.append(phone.number)
         return list(dict.fromkeys(numbers))
 
@@ -280,7 +287,7 @@ class AgentSheet(Sheet):
                 continue
             first = seen.setdefault(("email", digest), row.number)
             if first != row.number:
-                row.fail("email", gettext("The same as in row %d.") % first)
+                row.fail("email", same_as(first))
             elif held.get(digest, row.instance.pk) != row.instance.pk:
                 row.fail("email", EMAIL_CANNOT_BE_USED)
 
@@ -298,7 +305,7 @@ class AgentSheet(Sheet):
             key = phone.kind, phone.number_hash
             first = seen.setdefault(key, row.number)
             if first != row.number:
-                row.fail(kinds[phone.kind], gettext("The same as in row %d.") % first)
+                row.fail(kinds[phone.kind], same_as(first))
             elif key in held and held[key].agent_id != row.instance.pk:
                 row.fail(kinds[phone.kind], NUMBER_IN_USE)
 

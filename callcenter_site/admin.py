@@ -6,6 +6,8 @@ another account and a row that does not exist get the same answer, to the letter
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -15,12 +17,14 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters, get_content_type_for_model
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.widgets import AutocompleteMixin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdownFilter
@@ -232,6 +236,13 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
         rows: Any = self.model._default_manager
         rows.visible_to(request.user).filter(pk=pk).order_by().select_for_update().values_list("pk").first()
 
+    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> Any:
+        shown: Any = super().get_inline_formsets(*args, **kwargs)
+        for one in shown:
+            data = partial(_with_lower_case, one.inline_formset_data, str(one.opts.verbose_name))
+            vars(one)["inline_formset_data"] = data
+        return shown
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PortalList
 
@@ -353,6 +364,27 @@ class InlineRows(PaginationInlineFormSet):
         ids = form.fields[self._pk_field.name]
         if hasattr(ids, "queryset"):
             ids.queryset = self.queryset
+        for name, field in form.fields.items():
+            widget: Any = getattr(field.widget, "widget", field.widget)
+            held = form.instance._state.fields_cache.get(name)
+            if isinstance(widget, AutocompleteMixin) and held is not None:
+                vars(widget)["optgroups"] = partial(_with_the_one_held, widget.optgroups, widget, held, field)
+
+
+def _with_lower_case(told: Callable[[], str], name: str) -> str:
+    """The button says "Add another phone"; Django puts a capital in the middle of it."""
+    data = json.loads(told())
+    data["options"]["addText"] = gettext("Add another %(verbose_name)s") % {"verbose_name": name}
+    return json.dumps(data)
+
+
+def _with_the_one_held(looked_up: Any, widget: Any, held: Any, field: Any, name: str, value: Any, attrs: Any = None) -> Any:
+    """The choice that a row holds, which was read with the row; the widget would ask the database for each row's."""
+    if [str(one) for one in value] != [str(held.pk)]:
+        return looked_up(name, value, attrs)
+    options = [] if widget.is_required else [widget.create_option(name, "", "", False, 0)]
+    options.append(widget.create_option(name, held.pk, field.label_from_instance(held), {str(held.pk)}, len(options)))
+    return [(None, options, 0)]
 
 
 class PortalInline(_Scoped, TabularInline):

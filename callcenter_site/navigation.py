@@ -72,7 +72,9 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(
                 _("IVR prompts"), "record_voice_over", "admin:configuration_ivrprompt_changelist", "configuration.view_ivrprompt"
             ),
-            _page(_("Blacklist"), "block", "admin:configuration_blockednumber_changelist", "configuration.view_blockednumber"),
+            _page(
+                _("Blocked numbers"), "block", "admin:configuration_blockednumber_changelist", "configuration.view_blockednumber"
+            ),
             _page(_("Keywords"), "match_word", "admin:configuration_keyword_changelist", "configuration.view_keyword"),
             _page(
                 _("Break reasons"),

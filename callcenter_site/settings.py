@@ -29,6 +29,7 @@ SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(VAR_DIR / "secrets" / "se
 ENCRYPTION_KEYS = env.keys("ENCRYPTION_KEYS", fallback=VAR_DIR / "secrets" / "encryption_key")
 SIGNING_KEY = env.signing_key("SIGNING_KEY")  # empty: made at first use, and kept in the database under ENCRYPTION_KEYS
 PUBLIC_URL = env.url("PUBLIC_URL", schemes=("http", "https"), default="http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL_IS_SET = bool(env.text("PUBLIC_URL"))
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
@@ -256,6 +257,7 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = ["callcenter_site.formats"]
 
 # --- Signing in ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "agents.Agent"

@@ -216,7 +216,7 @@ class IvrPromptViewSet(Deletes, PortalViewSet):
 
     @extend_schema(
         summary="Put a prompt's sound file",
-        description="WAV, MP3 or OGG by its content, whatever its name says, of at most 5 MB: as the body itself, or as the "
+        description="WAV, MP3, OGG or M4A by its content, whatever its name says, of at most 5 MB: as the body itself, or as the "
         "part `file` of a form. The prompt becomes an `audio` prompt; a file it had is replaced.",
         request={
             "audio/*": OpenApiTypes.BINARY,

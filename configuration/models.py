@@ -842,7 +842,7 @@ class AuditEntry(AbstractLogEntry):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit entries")
+        verbose_name_plural = _("audit log")
         ordering = ["-timestamp", "-pk"]
         default_permissions = ("view",)
         indexes = [

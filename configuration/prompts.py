@@ -41,7 +41,7 @@ def check_audio(content: IO[bytes]) -> str:
     kind = audio_type(content.read(4096))
     content.seek(0)
     if not kind:
-        raise ValidationError(_("This is not a WAV, MP3 or OGG sound file, whatever its name says."))
+        raise ValidationError(_("This is not a WAV, MP3, OGG or M4A sound file, whatever its name says."))
     return kind
 
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from callcenter_site.audit import log_rows
 from callcenter_site.bulk import insert_rows
@@ -26,7 +26,7 @@ from configuration.importing.columns import (
     folded,
     in_every_language,
 )
-from configuration.importing.sheet import CHANGED, NEW, Sheet, SheetRow, register
+from configuration.importing.sheet import CHANGED, NEW, Sheet, SheetRow, register, same_as
 from configuration.models import (
     AuditEntry,
     BlockedNumber,
@@ -82,7 +82,7 @@ class BlacklistSheet(Sheet):
 
     name = "blacklist"
     model = BlockedNumber
-    title = _("Blacklist")
+    title = _("Blocked numbers")
     key = ("number", "is_prefix")
     key_is_name = False
     key_column = "number"
@@ -125,7 +125,7 @@ class BlacklistSheet(Sheet):
         for row, (values, key) in zip(batch, told, strict=True):
             first = seen.setdefault(key, row.number)
             if first != row.number and key[0]:
-                row.fail(self.key_column, gettext("The same as in row %d.") % first)
+                row.fail(self.key_column, same_as(first))
             known = there.get(key)
             until = values.get("blocked_until", known[3] if known else None)
             if key[1] or until is not None:

@@ -170,7 +170,7 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
         "deactivate",
         "reactivate",
     ]
-    inlines = [PhonesOfAgent, GroupsOfAgent]
+    inlines = [GroupsOfAgent, PhonesOfAgent]
     not_kept = _("You would not see this person, so nothing was kept. Put them into one of your own skill groups below.")
     panels: ClassVar[list[Panel]] = own_panels()
     change_form_outer_before_template = "admin/agents/agent/panels_before.html"
@@ -206,7 +206,9 @@ class AgentAdmin(SheetAdmin, SignInPages, ActsOnPeople, PortalAdmin):
         return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[no-any-return]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is None or may_manage(request.user, obj):  # type: ignore[arg-type]
+        if obj is None:  # how they sign in is said once they are there
+            return [*self.fieldsets[:2], (_("Sign-in"), {"fields": ["email", "new_password", "is_active"]})]
+        if may_manage(request.user, obj):  # type: ignore[arg-type]
             return super().get_fieldsets(request, obj)
         is_own = obj.pk == request.user.pk
         return [

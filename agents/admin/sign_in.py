@@ -22,6 +22,7 @@ from agents.appointment import may_manage
 from agents.models import Agent, SignInLink
 from callcenter_site.audit import log_update
 
+_GOES_ON = frozenset({"_addanother", "_popup"})
 STATE_COLOURS = {"active": "success", "invited": "warning", "deactivated": "danger"}
 
 
@@ -162,12 +163,13 @@ class SignInPages:
         person: Any = request.user
         if agent.is_active and may_manage(person, agent):
             invitations.invite(agents=[agent], by=person, at=timezone.now())
-            said = _("They are sent a link to choose their password.") if settings.MAIL_IS_SET else invitations.NO_MAIL_SERVER
-            messages.info(request, said)
+            if settings.MAIL_IS_SET:
+                messages.info(request, _("They are sent a link to choose their password."))
+            elif _GOES_ON & set(request.POST):  # else the next page says it, beside the link
+                messages.info(request, invitations.NO_MAIL_SERVER)
 
     def or_hand_link_over(self, request: HttpRequest, agent: Agent, answer: HttpResponse) -> HttpResponse:
         """Where no mail goes out, the next page is the one with the link."""
-        goes_on = {"_addanother", "_popup"} & set(request.POST)
-        if settings.MAIL_IS_SET or agent.has_usable_password() or not agent.is_active or goes_on:
+        if settings.MAIL_IS_SET or agent.has_usable_password() or not agent.is_active or _GOES_ON & set(request.POST):
             return answer
         return redirect("admin:agents_agent_sign_in", agent.pk)

@@ -51,7 +51,7 @@ class IvrPromptForm(AccountForm):
         widget=UnfoldAdminFileFieldWidget(
             attrs={"data-only-for": "kind audio", "accept": ".wav,.mp3,.ogg,audio/wav,audio/mpeg,audio/ogg"}
         ),
-        help_text=_("WAV, MP3 or OGG, at most 5 MB. A new file takes the place of the old one."),
+        help_text=_("WAV, MP3, OGG or M4A, at most 5 MB. A new file takes the place of the old one."),
     )
 
     class Meta:

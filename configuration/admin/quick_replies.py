@@ -8,7 +8,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
@@ -24,6 +27,8 @@ from configuration.placeholders import PLACEHOLDERS, check_placeholders, fill, s
 from configuration.sheets import QuickReplySheet
 
 TITLES_SHOWN = 6
+MOST_ON_PAGE = 50
+"""Replies that a group's own page shows; of more it says where they are."""
 
 
 class QuickReplyForm(AccountForm):
@@ -126,12 +131,31 @@ class QuickReplyGroupAdmin(SortedListAdmin):
     list_filter = [FilledFilter]
     search_fields = ["name", "replies__title"]
     search_help_text = _("Group or title of a reply")
-    fieldsets = [(None, {"fields": ["name"]})]
     inlines = [RepliesOfGroup]
     empty_icon = "folder_open"
     empty_title = _("No groups yet")
     empty_text = _("A group holds the replies that belong together; a skill group points to the one its agents need.")
     starter_set = (_("Greetings"), _("Hold and transfer"), _("Closing"))
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [] if self._is_large(obj) else super().get_inlines(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = ["name", "show_where"] if self._is_large(obj) else ["name"]
+        return [(None, {"fields": fields})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["show_where"]
+
+    def _is_large(self, obj: Any) -> bool:
+        return obj is not None and obj.n_replies > MOST_ON_PAGE
+
+    @display(description=_("replies"))
+    def show_where(self, obj: Any) -> SafeString:
+        """A form with a row for each of very many takes seconds to open and to send."""
+        address = f"{reverse('admin:configuration_quickreply_changelist')}?group__id__exact={obj.pk}"
+        said = _("Open the %(n)s replies of this group, to change and sort them") % {"n": number_format(obj.n_replies)}
+        return format_html('<a class="portal-link" href="{}">{}</a>', address, said)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         replies = Prefetch("replies", QuickReply.objects.order_by("order", "title"))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from configuration.access import SEE_FULL_NUMBER
 from configuration.importing.columns import Text
 from configuration.importing.run import one_by_one
-from configuration.importing.sheet import SHEETS
+from configuration.importing.sheet import SHEETS, in_readers_language
 from configuration.models import ImportRun
 from configuration.scoping import Actor
 
@@ -32,7 +32,8 @@ def errors_of(run: ImportRun, *, reader: Actor) -> Iterator[tuple[int, str, str,
     shown = _shown_to(reader, run)
     for chunk in one_by_one(run.chunks.exclude(n_bad=0)):
         cells = {number: dict(zip(run.columns, said, strict=False)) for number, said in json.loads(chunk.rows or "[]")}
-        for number, name, said in json.loads(chunk.errors or "[]"):
+        for number, name, kept in json.loads(chunk.errors or "[]"):
+            said = in_readers_language(kept)
             if name in titles and name not in shown:
                 yield number, titles[name], "", gettext("You may not see this column.")
             else:

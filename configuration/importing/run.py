@@ -18,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone, translation
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from callcenter_site import audit
 from configuration.access import holds
@@ -159,7 +159,7 @@ def one_by_one(chunks: Any) -> Iterator[ImportChunk]:
 
 
 def _keep_report(chunk: ImportChunk, batch: Sequence[SheetRow], before: list[Any], **changes: Any) -> None:
-    errors = before + [[row.number, column, said] for row in batch for column, said in row.errors]
+    errors = before + [[row.number, column, said.kept] for row in batch for column, said in row.errors]
     kinds = [row.kind for row in batch]
     chunk.errors = json.dumps(errors, ensure_ascii=False) if errors else ""
     chunk.n_new, chunk.n_changed, chunk.n_same = kinds.count(NEW), kinds.count(CHANGED), kinds.count(SAME)
@@ -271,7 +271,7 @@ def _write_one(sheet: Sheet, row: SheetRow) -> None:
         with transaction.atomic():
             sheet.write([row])
     except IntegrityError:
-        row.fail(sheet.key_column, gettext("This is in use already."))
+        row.fail(sheet.key_column, _("This is in use already."))
 
 
 def _fail(run: ImportRun, problem: str, at: dt.datetime) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models, transaction
-from django.utils.translation import gettext
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.columns import changed_since, columns_of
@@ -22,14 +23,51 @@ from configuration.importing.columns import Column, Text
 NEW, CHANGED, SAME, BAD = "new", "changed", "same", "bad"
 
 
+class Said(str):
+    """What is wrong, in the language at hand, and in every other: whoever reads the report may speak another one than
+    whoever uploaded the file."""
+
+    in_languages: dict[str, str]
+
+    @classmethod
+    def of(cls, message: Any) -> "list[Said]":
+        here = _texts(message)
+        every: dict[str, list[str]] = {}
+        for code, _name in settings.LANGUAGES:
+            with translation.override(code):
+                every[code] = _texts(message)
+        found = []
+        for place, text in enumerate(here):
+            said = cls(text)
+            said.in_languages = {code: texts[place] for code, texts in every.items()}
+            found.append(said)
+        return found
+
+    @property
+    def kept(self) -> str | dict[str, str]:
+        """As it stands in the report: once, where it is the same in every language."""
+        texts = set(self.in_languages.values())
+        return texts.pop() if len(texts) == 1 else self.in_languages
+
+
+def _texts(message: Any) -> list[str]:
+    return list(message.messages) if isinstance(message, ValidationError) else [str(message)]
+
+
+def in_readers_language(kept: str | dict[str, str]) -> str:
+    if isinstance(kept, str):
+        return kept
+    return kept.get(translation.get_language() or "") or next(iter(kept.values()))
+
+
 @dataclass(slots=True)
 class SheetRow:
     """A row of a file on its way into the list."""
 
     number: int
     cells: dict[str, str]
-    errors: list[tuple[str, str]] = field(default_factory=list)
-    """Column and what is wrong, in the language of the run."""
+    errors: "list[tuple[str, Said]]" = field(default_factory=list)
+    """Column and what is wrong."""
     instance: Any = None
     was: dict[str, str] | None = None
     """What the changed columns say now; None: the row is new."""
@@ -39,7 +77,7 @@ class SheetRow:
     """What a sheet found out about the row while checking it, for writing it."""
 
     def fail(self, column: str, message: Any) -> None:
-        for said in message.messages if isinstance(message, ValidationError) else [str(message)]:
+        for said in Said.of(message):
             if (column, said) not in self.errors:
                 self.errors.append((column, said))
 
@@ -173,7 +211,7 @@ class Sheet:
             keys.append(key)
             first = seen.setdefault(_loosely(key) if self.key_is_name else key, row.number)
             if first != row.number and key[0]:
-                row.fail(self.key_column, gettext("The same as in row %d.") % first)
+                row.fail(self.key_column, same_as(first))
         there = self.find(keys)
         for row, told, key in zip(batch, values, keys, strict=True):
             if self.key_is_name and key not in there and key[0] and (held := self.held_as(key)) is not None:
@@ -263,6 +301,10 @@ def _loosely(key: tuple[Any, ...]) -> tuple[str, ...]:
 
 def _by_field(error: ValidationError) -> dict[str, list[ValidationError]]:
     return error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
+
+
+def same_as(row: int) -> ValidationError:
+    return ValidationError(_("The same as in row %(row)d."), params={"row": row})
 
 
 SHEETS: dict[str, type[Sheet]] = {}

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from callcenter_site.management.commands.serve import lead_links_to
+
 pytestmark = pytest.mark.skipif(bool(settings.REDIS_URL), reason="starts a portal with nothing configured; once is enough")
 
 START_SECONDS = 40
@@ -156,3 +158,10 @@ def test_with_a_broker_only_the_web_part_is_served_and_it_says_so(folder):
         process.terminate()
         assert process.wait(STOP_SECONDS + 5) == 0
     assert "pages and API only" in said[1] and "celery -A callcenter_site worker" in said[2]
+
+
+@pytest.mark.parametrize(("is_set", "leads_to"), [(False, "http://127.0.0.1:8123"), (True, "https://portal.example.com")])
+def test_links_lead_where_the_portal_listens_unless_it_is_told_its_address(settings, is_set, leads_to):
+    settings.PUBLIC_URL, settings.PUBLIC_URL_IS_SET, settings.CSRF_TRUSTED_ORIGINS = "https://portal.example.com", is_set, []
+    lead_links_to("http://127.0.0.1:8123")
+    assert leads_to == settings.PUBLIC_URL

@@ -135,6 +135,19 @@ def test_a_row_that_stands_twice_is_told_the_number_of_the_first(boss):
     ]
 
 
+def test_a_report_is_read_in_the_language_of_whoever_reads_it(boss):
+    with translation.override("zh-hans"):
+        run = checked(BlacklistSheet, boss, ["number"], ["13800138001"], ["13800138001"], ["x"])
+        chinese = [said for _row, _column, _cell, said in errors_of(run)]
+    assert [said for _row, _column, _cell, said in errors_of(run)] == ["The same as in row 2.", "This is not a phone number."]
+    assert chinese[1] == gettext_in("zh-hans", "This is not a phone number.") != "This is not a phone number."
+
+
+def gettext_in(language: str, text: str) -> str:
+    with translation.override(language):
+        return translation.gettext(text)
+
+
 def test_a_broad_prefix_is_for_somebody_to_add_by_hand(account, boss):
     BlockedNumber.objects.create(account=account, number="+44", is_prefix=True)
     run = written(BlacklistSheet, boss, ["number", "reason"], ["*", ""], ["+1*", ""], ["+86138*", ""], ["+44*", "there already"])

@@ -48,6 +48,7 @@ class Command(BaseCommand):
         listener = _listen(host, port)
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
+        lead_links_to(f"http://{_shown(host)}:{listener.getsockname()[1]}")
         jobs = _Jobs() if settings.CELERY_EMBEDDED else None
         web = uvicorn.Server(
             uvicorn.Config(
@@ -84,6 +85,14 @@ class Command(BaseCommand):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
+
+
+def lead_links_to(address: str) -> None:
+    """Has links in mails and on pages lead where the portal listens, unless PUBLIC_URL says where people reach it. Jobs run
+    in this process and read it as well."""
+    if not settings.PUBLIC_URL_IS_SET:
+        settings.PUBLIC_URL = address
+        settings.CSRF_TRUSTED_ORIGINS = [address]
 
 
 class _Jobs:

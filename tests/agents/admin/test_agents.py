@@ -1,17 +1,19 @@
 """The list of people and the page of one: what they show, to whom, and at what cost."""
 
 import datetime as dt
+from collections.abc import Iterator
 
 import pytest
+import time_machine
 from django.urls import reverse
 from django.utils import timezone
 
-from agents.models import Agent, AgentPhone, DeviceCheck, SkillGroupMember, StatusChange
+from agents.models import Agent, AgentPhone, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
 from agents.presence import change_status, force_offline
 from callcenter_site.phone_numbers import mask
 from calls.activity import Activity
 from configuration.models import BreakReason, Role
-from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory, MemberFactory
+from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -179,7 +181,13 @@ class TestPage:
     def panels(self, answer) -> dict[str, dict]:
         return {one["template"]: one for one in answer.context["panels"]}
 
-    def test_the_day_is_drawn_without_a_gap_and_told_in_words(self, page, worked):
+    @pytest.fixture
+    def noon(self) -> Iterator[None]:
+        """So that all of the last hour is of one day."""
+        with time_machine.travel(dt.datetime(2026, 3, 4, 4, 0, tzinfo=dt.UTC), tick=False):
+            yield
+
+    def test_the_day_is_drawn_without_a_gap_and_told_in_words(self, noon, page, worked):
         now = timezone.now()
         answer = page.get(change_of(worked), {"day": f"{now.astimezone(worked.account.zone):%Y-%m-%d}"})
         strip = self.panels(answer)["admin/calls/agent/strip.html"]
@@ -367,3 +375,29 @@ class TestActions:
         self.act(sign_in(supervisor), "deactivate", [agent])
         agent.refresh_from_db()
         assert agent.is_active
+
+
+def test_the_groups_somebody_is_in_cost_no_query_each(account, agent, sign_in, django_assert_max_num_queries):
+    for _n in range(20):
+        MemberFactory(agent=agent, skill_group=SkillGroupFactory(account=account))
+    client = sign_in(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR))
+    client.get(change_of(agent))
+    with django_assert_max_num_queries(25):
+        text = client.get(change_of(agent)).content.decode()
+    last = SkillGroup.objects.for_account(account).order_by("-pk")[0]
+    assert f'<option value="{last.pk}" selected' in text and last.name in text
+
+
+def test_the_form_for_somebody_new_puts_them_into_groups_first_and_says_nothing_of_a_sign_in_yet(account, sign_in):
+    client = sign_in(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR))
+    text = client.get(reverse("admin:agents_agent_add")).content.decode()
+    assert text.index('id="memberships-group"') < text.index('id="phones-group"')
+    assert "agent-sign-in" not in text
+    assert "Add another phone" in text and "Add another Phone" not in text
+
+
+def test_only_who_is_there_is_forced_offline(account, agent, sign_in):
+    client = sign_in(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR))
+    assert "force_offline" not in client.get(change_of(agent)).content.decode()
+    change_status(agent=agent, status="available", at=timezone.now())
+    assert "force_offline" in client.get(change_of(agent)).content.decode()

@@ -114,7 +114,7 @@ def test_a_sound_file_is_told_by_its_content_and_lies_under_a_name_of_ours(save,
     ],
 )
 def test_what_is_no_sound_is_refused_whatever_it_is_called(save, content):
-    assert "not a WAV, MP3 or OGG" in errors_on(save(form(content)))["audio"][0]
+    assert "not a WAV, MP3, OGG or M4A" in errors_on(save(form(content)))["audio"][0]
     assert not IvrPrompt.objects.exists()
 
 

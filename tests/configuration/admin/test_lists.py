@@ -200,3 +200,19 @@ def test_a_list_asks_as_much_for_many_rows_as_for_few(client, account, model, dj
         model.objects.create(account=account, **fields(n))
     with django_assert_max_num_queries(10):
         assert client.get(page(model, "changelist")).status_code == 200
+
+
+def test_the_page_of_a_group_with_very_many_replies_leads_to_their_list(client, account, django_assert_max_num_queries):
+    group = QuickReplyGroup.objects.create(account=account, name="All")
+    replies = [QuickReply(account=account, group=group, title=f"Reply {n:04}", text="x", order=n) for n in range(51)]
+    QuickReply.objects.bulk_create(replies[:50])
+    assert "Reply 0049" in client.get(page(QuickReplyGroup, "change", group.pk)).content.decode()
+    QuickReply.objects.bulk_create(replies[50:])
+    with django_assert_max_num_queries(12):
+        text = client.get(page(QuickReplyGroup, "change", group.pk)).content.decode()
+    assert "Reply 0000" not in text and "Open the 51 replies of this group" in text
+    listed = client.get(page(QuickReply, "changelist"), {"group__id__exact": group.pk}).content.decode()
+    assert "Reply 0000" in listed and "data-sort-handle" in listed
+    client.post(page(QuickReplyGroup, "change", group.pk), {"name": "All of them"})
+    group.refresh_from_db()
+    assert group.name == "All of them" and group.replies.count() == 51

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 1000
 """Objects the S3 interface takes in one request."""
+FEWEST_AT_ONCE = 50
 LISTED_AT_ONCE = 8
 GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 FAILED = "Failed"
@@ -79,18 +80,35 @@ def _delete_from_bucket(names: Sequence[str], storage: Any) -> dict[str, str]:
             failed[names_of[key]] = versions
         else:
             todo += versions
-    for start in range(0, len(todo), MOST_AT_ONCE):
-        part = todo[start : start + MOST_AT_ONCE]
-        for key, code in _delete_at_once(client, bucket, part).items():
-            failed[names_of[key]] = code
+    for key, code in _delete_in_parts(client, bucket, todo).items():
+        failed[names_of[key]] = code
+    return failed
+
+
+_sizes: dict[str, int] = {}
+"""How many objects a bucket's store was found to delete before the connection's time is over."""
+
+
+def _delete_in_parts(client: Any, bucket: str, objects: Sequence[dict[str, str]]) -> dict[str, str]:
+    """As many at once as the store takes. One that does not answer in time is asked for fewer, and then left for later."""
+    failed: dict[str, str] = {}
+    done = 0
+    while done < len(objects):
+        size = _sizes.get(bucket, MOST_AT_ONCE)
+        part = objects[done : done + size]
+        try:
+            failed |= _delete_at_once(client, bucket, part)
+        except Exception as error:  # whatever the client raises: nothing is known to be gone
+            if getattr(error, "response", None) is None and len(part) > FEWEST_AT_ONCE:
+                _sizes[bucket] = max(FEWEST_AT_ONCE, len(part) // 4)
+                continue
+            return failed | {one["Key"]: _code(error) for one in objects[done:]}
+        done += len(part)
     return failed
 
 
 def _delete_at_once(client: Any, bucket: str, objects: Sequence[dict[str, str]]) -> dict[str, str]:
-    try:
-        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": list(objects), "Quiet": True})
-    except Exception as error:  # whatever the client raises: nothing is known to be gone
-        return {one["Key"]: _code(error) for one in objects}
+    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": list(objects), "Quiet": True})
     return {error["Key"]: str(error.get("Code") or FAILED) for error in answer.get("Errors", ()) if error.get("Code") not in GONE}
 
 

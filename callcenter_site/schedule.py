@@ -45,6 +45,10 @@ TIMETABLE = {
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
     # Files whose rows have gone are deleted from the store.
     "delete_files": ("retention.tasks.delete_files", schedule(60.0)),
+    # What was appended to the ledger goes, signed, into object storage.
+    "anchor_ledger": ("retention.tasks.anchor_ledger", crontab(minute="35")),
+    # The whole ledger is checked against its anchors.
+    "verify_ledger": ("retention.tasks.verify_ledger", crontab(hour="3", minute="5")),
 }
 
 TITLES: dict[str, Promise] = {
@@ -68,5 +72,7 @@ TITLES: dict[str, Promise] = {
     "forget_answers": _("Forget repeated answers"),
     "purge_expired": _("Purge what has expired"),
     "delete_files": _("Delete files"),
+    "anchor_ledger": _("Anchor the ledger"),
+    "verify_ledger": _("Check the ledger"),
 }
 """What the jobs are called on the timetable's page."""

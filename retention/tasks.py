@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from retention import outbox, purge
+from retention import anchors, outbox, purge
 from retention.clock import time_of_run
 
 log = logging.getLogger(__name__)
@@ -25,3 +25,16 @@ def delete_files() -> None:
     result = outbox.work_off(at=timezone.now())
     if result.n_deleted or result.n_failed:
         log.info("deleted %s files, %s failed, %s of them blocked", *result)
+
+
+@shared_task
+def anchor_ledger() -> None:
+    """Every hour: what was appended goes, signed, into object storage."""
+    if n_entries := anchors.anchor(at=timezone.now()):
+        log.info("anchored %s entries of the ledger", n_entries)
+
+
+@shared_task
+def verify_ledger() -> None:
+    for code, position in anchors.verify(at=timezone.now()):
+        log.error("ledger entry %s: %s", position, code)

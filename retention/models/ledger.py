@@ -52,6 +52,8 @@ class LedgerHead(models.Model):
 
     position = models.BigIntegerField(default=0)
     entry_hash = Sha256Field()
+    verified_at = models.DateTimeField(null=True, help_text="When the whole chain was last gone through.")
+    n_problems = models.PositiveIntegerField(default=0, help_text="What was found wrong then.")
 
     class Meta:
         default_permissions = ()

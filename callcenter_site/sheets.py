@@ -86,7 +86,10 @@ def original(text: str) -> str:
 
 def plain(value: object) -> str:
     """A value as both kinds of file can hold it: no control characters, line ends as line feeds."""
-    text = _NOT_TEXT.sub("", str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    text = _NOT_TEXT.sub("", text)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

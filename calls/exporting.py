@@ -235,6 +235,12 @@ def _file_of(run: ExportRun, lines: Iterable[Sequence[object]]) -> IO[bytes]:
     return file
 
 
+_LABELLED = (Direction, Outcome, CallState, Party, LegKind, LegResult)
+_TO_THE_SECOND = len("2026-11-24 09:00:00")
+_COLUMNS = [field.attname for field in Call._meta.concrete_fields if not field.primary_key]
+_LEG_COLUMNS = [field.attname for field in CallLeg._meta.concrete_fields if not field.primary_key]
+
+
 class Lines:
     """The rows of the file, the first of them headings."""
 
@@ -244,6 +250,9 @@ class Lines:
         account_id = self.run.account_id
         self.agents = {one.pk: f"{one.name} ({one.staff_id})" for one in Agent.objects.for_account(account_id)}
         self.groups = dict(SkillGroup.objects.for_account(account_id).values_list("pk", "name"))
+        self.zone = self.run.account.zone
+        # Looked up once in the language of the file, not once a row.
+        self.labels = {choices: {value: str(label) for value, label in choices.choices} for choices in _LABELLED}
 
     def __iter__(self) -> Iterator[Sequence[object]]:
         headings = [capfirst(str(heading)) for heading, _value in _OF_CALL]
@@ -267,14 +276,18 @@ class Lines:
             self.work.mark(n_calls=self.work.n_calls, n_rows=self.work.n_rows, reached_at=page[-1].started_at)
         self.work.mark(then_silent_for=PACKING)
 
-    def _legs(self, call_ids: list[int]) -> dict[int, list[CallLeg]]:
-        found: dict[int, list[CallLeg]] = defaultdict(list)
-        for leg in CallLeg.objects.for_account(self.run.account_id).filter(call_id__in=call_ids).order_by("call_id", "seq"):
+    def _legs(self, call_ids: list[int]) -> dict[int, list[Any]]:
+        found: dict[int, list[Any]] = defaultdict(list)
+        legs = CallLeg.objects.for_account(self.run.account_id).filter(call_id__in=call_ids).order_by("call_id", "seq")
+        for leg in legs.values_list(*_LEG_COLUMNS, named=True):
             found[leg.call_id].append(leg)
         return found
 
     def time(self, moment: dt.datetime | None) -> str:
-        return moment.astimezone(self.run.account.zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+        return moment.astimezone(self.zone).isoformat(" ")[:_TO_THE_SECOND] if moment else ""
+
+    def label(self, choices: Any, value: str) -> str:
+        return self.labels[choices].get(value, value)
 
     def number(self, number: str) -> str:
         return masking.shown(number, whole=self.whole)
@@ -283,9 +296,9 @@ class Lines:
         return masking.shown_text(text, whole=self.whole)
 
 
-def pages(rows: Any, size: int = PAGE) -> Iterator[list[Call]]:
-    """The rows, newest first, a page at a time, along the index of the time of start."""
-    rows = rows.order_by("-started_at", "-pk")
+def pages(rows: Any, size: int = PAGE) -> Iterator[list[Any]]:
+    """The rows, newest first, a page at a time, along the index of the time of start; as plain tuples with names."""
+    rows = rows.order_by("-started_at", "-pk").values_list("pk", *_COLUMNS, named=True)
     page = list(rows[:size])
     while page:
         yield page
@@ -297,10 +310,6 @@ def pages(rows: Any, size: int = PAGE) -> Iterator[list[Call]]:
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def _label(choices: Any, value: str) -> str:
-    return str(dict(choices.choices).get(value, value))
 
 
 def _calling(lines: Lines, call: Call) -> str:
@@ -329,7 +338,7 @@ def _of_leg(name: str) -> Any:
 Cell = Callable[[Lines, Any], object]
 _OF_CALL: list[tuple[Any, Cell]] = [
     (_of_call("call_id"), lambda lines, call: call.call_id),
-    (_of_call("direction"), lambda lines, call: _label(Direction, call.direction)),
+    (_of_call("direction"), lambda lines, call: lines.label(Direction, call.direction)),
     (_of_call("call_type"), lambda lines, call: call.call_type),
     (_of_call("calling_number"), _calling),
     (_of_call("called_number"), _called),
@@ -339,8 +348,8 @@ _OF_CALL: list[tuple[Any, Cell]] = [
     (_("started (account's time)"), lambda lines, call: lines.time(call.started_at)),
     (_("answered (account's time)"), lambda lines, call: lines.time(call.answered_at)),
     (_("ended (account's time)"), lambda lines, call: lines.time(call.ended_at)),
-    (_of_call("outcome"), lambda lines, call: _label(Outcome, call.outcome) or _label(CallState, call.state)),
-    (_of_call("disconnect_party"), lambda lines, call: _label(Party, call.disconnect_party)),
+    (_of_call("outcome"), lambda lines, call: lines.label(Outcome, call.outcome) or lines.label(CallState, call.state)),
+    (_of_call("disconnect_party"), lambda lines, call: lines.label(Party, call.disconnect_party)),
     (_of_call("agent"), lambda lines, call: lines.agents.get(call.agent_id, "")),
     (_of_call("skill_group"), lambda lines, call: lines.groups.get(call.skill_group_id, "")),
     (_("whole call, seconds"), lambda lines, call: _seconds(call.total_seconds) if call.ended_at else ""),
@@ -370,7 +379,7 @@ def _target(lines: Lines, leg: CallLeg) -> str:
 
 _OF_LEG: list[tuple[Any, Cell]] = [
     (_("leg"), lambda lines, leg: leg.seq),
-    (_("party of the leg"), lambda lines, leg: _label(LegKind, leg.kind)),
+    (_("party of the leg"), lambda lines, leg: lines.label(LegKind, leg.kind)),
     (pgettext_lazy("of a leg", "who"), _party),
     (_("skill group of the leg"), lambda lines, leg: lines.groups.get(leg.skill_group_id, leg.skill_group_reference)),
     (_of_leg("terminal"), lambda lines, leg: leg.terminal),
@@ -379,7 +388,7 @@ _OF_LEG: list[tuple[Any, Cell]] = [
     (_("leg answered"), lambda lines, leg: lines.time(leg.answered_at)),
     (_("leg ended"), lambda lines, leg: lines.time(leg.ended_at)),
     (_("hold of the leg, seconds"), lambda lines, leg: _seconds(leg.hold_seconds)),
-    (_of_leg("result"), lambda lines, leg: _label(LegResult, leg.result)),
+    (_of_leg("result"), lambda lines, leg: lines.label(LegResult, leg.result)),
     (_of_leg("transfer_kind"), lambda lines, leg: leg.transfer_kind),
     (_of_leg("transfer_to"), _target),
 ]

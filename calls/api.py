@@ -6,6 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.exceptions import PermissionDenied, Throttled, ValidationError
+from rest_framework.fields import DateTimeField
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -30,7 +31,7 @@ from calls.querysets import parts_seen_by
 from calls.screening import Screening, screen_call
 from calls.serializers import CallDetailSerializer, CallSerializer, ScreenCallSerializer, ScreeningSerializer
 from configuration.access import SCREEN_CALL
-from configuration.models import Account, IvrPrompt
+from configuration.models import Account, BlockedNumber, IvrPrompt
 from configuration.views import prompt_link
 
 
@@ -144,16 +145,16 @@ class ScreenView(PortalView):
             prompt_codes=given.get("prompts"),
             at=timezone.now(),
         )
-        answer = ScreeningSerializer(_as_answer(screening, request)).data
-        return Response(answer, headers={"Cache-Control": "no-store"})
+        return Response(_as_answer(screening, request), headers={"Cache-Control": "no-store"})
 
 
 def _as_answer(screening: Screening, request: Request) -> dict[str, Any]:
+    """What `ScreeningSerializer` describes. Put together by hand: a caller waits, and a serializer takes a fifth of the time."""
     owned = screening.service_number
     return {
         "decision": "allow" if screening.is_allowed else "reject",
         "reason": screening.block.reason if screening.block else "",
-        "rule": screening.block,
+        "rule": screening.block and _as_rule(screening.block),
         "service_number": owned and owned.number,
         "service_number_label": owned.label if owned else "",
         "skill_group": owned.default_skill_group if owned else "",
@@ -163,6 +164,11 @@ def _as_answer(screening: Screening, request: Request) -> dict[str, Any]:
         "prompts": [_as_prompt(prompt, request) for prompt in screening.prompts],
         "warnings": [{"field": name, "reason": reason} for name, reason in screening.warnings],
     }
+
+
+def _as_rule(block: BlockedNumber) -> dict[str, Any]:
+    until = DateTimeField().to_representation(block.blocked_until) if block.blocked_until else None
+    return {"id": block.pk, "match": block.written, "until": until}
 
 
 def _as_prompt(prompt: IvrPrompt, request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from calls.screening import MOST_PROMPTS, screen_call
+from calls.serializers import ScreeningSerializer
 from configuration.api_keys import create_api_key
 from configuration.models import BlockedNumber, IvrPrompt
 from tests.factories import AccountFactory, CallFactory, ServiceNumberFactory
@@ -182,3 +183,16 @@ def test_four_queries_however_long_the_lists(account, hotline):
             at=timezone.now(),
         )
     assert len(caught) == 4
+
+
+def test_the_answer_has_the_fields_that_are_described(account):
+    """It is put together by hand, for speed."""
+    until = timezone.now() + dt.timedelta(days=1)
+    BlockedNumber.objects.create(account=account, number=CALLER, blocked_until=until)
+    IvrPrompt.objects.create(account=account, code="p", text="Welcome.")
+    answer, described = ask(account).json(), ScreeningSerializer()
+    assert list(answer) == list(described.fields)
+    for name, one in (("rule", answer["rule"]), ("prompts", answer["prompts"][0]), ("warnings", answer["warnings"][0])):
+        below = described.fields[name]
+        assert list(one) == list(getattr(below, "child", below).fields)
+    assert dt.datetime.fromisoformat(answer["rule"]["until"]) == until

@@ -26,7 +26,7 @@ from agents.matching import find_agents, find_skill_groups
 from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
-from calls import lifecycle, records, tombstones
+from calls import lifecycle, lookup, records, tombstones
 from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
 from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
@@ -170,6 +170,12 @@ def inbox_depth(account: Account | None = None) -> int:
 
 
 # --- Folding ---------------------------------------------------------------------------------------------------------
+
+
+def get_ready(*, at: dt.datetime) -> None:
+    """Does what takes seconds the first time before anything is locked, and only where there is something to fold."""
+    if not lookup.is_warm() and CallEvent.objects.due(at=at).exists():
+        lookup.warm()
 
 
 def fold_due(*, at: dt.datetime, limit: int = 2000) -> int:

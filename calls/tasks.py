@@ -18,6 +18,7 @@ FOLD_SECONDS = 20
 
 @shared_task(expires=60)
 def fold_events() -> None:
+    ingest.get_ready(at=timezone.now())
     until = time.monotonic() + FOLD_SECONDS
     n_events = 0
     while (folded := ingest.fold_due(at=timezone.now())) and time.monotonic() < until:

@@ -30,7 +30,7 @@ from calls.adapters.asterisk import Event
 from calls.adapters.queue_log import LONGEST_LINE, LineProblem, QueueLog, parse_line
 from calls.envelope import call_key_of
 from calls.importing import Problems
-from calls.ingest import accept_events, fold_due
+from calls.ingest import accept_events, fold_due, get_ready
 from calls.models import Call
 from calls.vocabulary import AGENT_TYPES
 from configuration.models import Account
@@ -257,6 +257,7 @@ class QueueLogImport:
             return
         for start in range(0, len(events), EVENTS_AT_ONCE):
             self._post(self._unsealed(events[start : start + EVENTS_AT_ONCE]))
+        get_ready(at=timezone.now())
         while fold_due(at=timezone.now(), limit=EVENTS_AT_ONCE):
             pass
 

@@ -3,7 +3,9 @@
 import pytest
 from django.urls import reverse
 
-from calls.ingest import accept_events, fold_due
+from callcenter_site.phone_numbers import location_of, provider_of
+from calls import lookup
+from calls.ingest import accept_events, fold_due, get_ready
 from calls.models import Call, Direction
 from configuration.models import Role
 from tests.factories import AgentFactory
@@ -62,3 +64,28 @@ def test_an_operator_may_have_nothing_looked_up(account, settings):
 def test_what_is_no_number_of_a_country_has_neither(account, number):
     call = fold(account, f"10:00:00 started calling_number={number}\n10:00:09 ended")
     assert origin(call) == ("", False, "", False)
+
+
+@pytest.mark.parametrize("number", ["+8613800138000", "+8617090001234", "+8619912345678", "+8613012345678"])
+def test_what_is_kept_for_ten_thousand_mobile_numbers_is_what_each_would_get(number):
+    for end in ("0000", "1234", "5000", "9999"):
+        one = number[:-4] + end
+        assert lookup._found(one, "zh-hans") == (provider_of(one, "zh"), location_of(one, "zh"))
+
+
+@pytest.mark.parametrize("number", ["+8613800138", "+861380013800012", "+861055500001", "+8612345678901", "+4917612345678"])
+def test_other_numbers_are_looked_up_whole(number):
+    assert lookup._beginning_of(number) == number
+
+
+def test_the_plans_are_read_before_anything_is_locked_and_only_for_something_to_fold(account, settings):
+    lookup._found_by.cache_clear()
+    get_ready(at=NOW)
+    assert not lookup.is_warm()
+    accept_events(account=account, items=events_of("10:00:00 started calling_number=13800138000"), at=NOW)
+    get_ready(at=NOW)
+    assert lookup.is_warm()
+    lookup._found_by.cache_clear()
+    settings.LOOK_UP_NUMBERS = False
+    get_ready(at=NOW)
+    assert lookup._found_by.cache_info().currsize == 0

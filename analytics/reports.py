@@ -41,6 +41,13 @@ STEPS: dict[str, Promise] = {
     "hour": gettext_lazy("Hour"),
     "day": gettext_lazy("Day"),
 }
+COMPARISONS: dict[str, Promise] = {
+    "before": gettext_lazy("The period before"),
+    "week": gettext_lazy("A week earlier"),
+    "four_weeks": gettext_lazy("Four weeks earlier"),
+    "year": gettext_lazy("52 weeks earlier"),
+}
+_WEEKS_EARLIER = {"week": 1, "four_weeks": 4, "year": 52}
 _STEP_MINUTES = {"half_hour": 30, "hour": 60}
 _ONE_DAY = dt.timedelta(days=1)
 
@@ -73,10 +80,12 @@ class Period:
     def n_days(self) -> int:
         return (self.last - self.first).days + 1
 
-    def before(self, *, at: dt.datetime) -> "Period":
-        """The period to compare with: as many days just before, months with months; a period that still runs is
-        compared with as much of the one before as has passed of it."""
-        if self.preset in ("this_month", "last_month"):
+    def before(self, *, at: dt.datetime, weeks: int = 0) -> "Period":
+        """The period to compare with: as many days just before, months with months; or the same days so many weeks
+        earlier. A period that still runs is compared with as much of the other as has passed of it."""
+        if weeks:
+            first, last = self.first - _ONE_DAY * 7 * weeks, self.last - _ONE_DAY * 7 * weeks
+        elif self.preset in ("this_month", "last_month"):
             last = self.first - _ONE_DAY
             first = last.replace(day=1)
         else:
@@ -109,6 +118,16 @@ def read_period(parameters: Mapping[str, str], *, zone: zoneinfo.ZoneInfo, at: d
         )
     first, last = _preset_days(preset, today)
     return Period(first, last, zone, preset)
+
+
+def read_comparison(parameters: Mapping[str, str], period: Period, *, at: dt.datetime) -> tuple[str, Period]:
+    """What the period is compared with, and its name. ValidationError names the field."""
+    name = parameters.get("compare") or "before"
+    if name not in COMPARISONS:
+        raise ValidationError(
+            {"compare": _("This is no comparison; choose one of %(known)s.") % {"known": ", ".join(COMPARISONS)}}
+        )
+    return name, period.before(at=at, weeks=_WEEKS_EARLIER.get(name, 0))
 
 
 def _preset_days(preset: str, today: dt.date) -> tuple[dt.date, dt.date]:
@@ -286,15 +305,25 @@ def by_skill_group(*, actor: Actor, period: Period, filters: Filters) -> dict[in
     return found
 
 
-def _rows(source: Source, actor: Actor, period: Period, filters: Filters, *, by_group: bool = False) -> Any:
+def grouped(
+    source: Source, key: str, *, actor: Actor, period: Period, filters: Filters, counters: tuple[str, ...] | None = None
+) -> Any:
+    """Counters of a source, all or some, added up per value of a column. One query; `applies` must have said yes."""
+    rows = _rows(source, actor, period, filters, by_number=key == "service_number")
+    return rows.values(key).annotate(**_totals(counters or _COUNTERS[source]))
+
+
+def _rows(
+    source: Source, actor: Actor, period: Period, filters: Filters, *, by_group: bool = False, by_number: bool = False
+) -> Any:
     """The fewest rows that can answer: totals where nothing narrows them."""
     model: Any
     by_group = by_group or filters.skill_group is not None or not sees_account(actor)
     narrowed = {name: value for name in ("direction", "service_number") if (value := getattr(filters, name))}
     if source is Source.CALLS:
-        model = CallInterval if narrowed else CallTotal
+        model = CallInterval if narrowed or by_number else CallTotal
     else:
-        model = QueueInterval if narrowed else GroupTotal if by_group else QueueTotal
+        model = QueueInterval if narrowed or by_number else GroupTotal if by_group else QueueTotal
     rows = model.objects.visible_to(actor).within(period.start, period.end).filter(**narrowed).order_by()
     if source is Source.QUEUES and filters.skill_group is not None:
         rows = rows.filter(skill_group=filters.skill_group)

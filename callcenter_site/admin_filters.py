@@ -20,12 +20,14 @@ from callcenter_site.slots import day_bounds
 class PeriodFilter(admin.ListFilter):
     """Local days: a quick choice, or from and to (both included). Without any, the last seven days.
 
+    Figures lead here with times of day as well: `from` and `to` then are moments of local time, `to` itself left out.
+
     A search looks at all times unless a period is chosen with it: who knows the number rarely knows the day.
     """
 
     title = _("period")  # type: ignore[assignment]
     template = "admin/period_filter.html"
-    parameter_names = ("period", "from", "to")
+    parameter_names: tuple[str, ...] = ("period", "from", "to")
     time_field = "started_at"
     default = "7d"
     quick_choices: ClassVar[tuple[tuple[str, Any, int | None, int], ...]] = (
@@ -55,6 +57,22 @@ class PeriodFilter(admin.ListFilter):
         return str(self.used_parameters.get("from", "")), str(self.used_parameters.get("to", ""))
 
     @property
+    def typed_as(self) -> str:
+        """The kind of field that can hold what was typed: a day, a time of day, or one of an hour that comes twice."""
+        if all(len(text) <= _DAY_LENGTH for text in self.days_typed):
+            return "date"
+        return "datetime-local" if all(len(text) <= len("2026-01-31T10:30:00") for text in self.days_typed) else "text"
+
+    def shown_value(self) -> str:
+        """What a list says it is narrowed by, beyond whole days."""
+        if self.typed_as == "date":
+            return ""
+        first, last = (text.replace("T", " ") for text in self.days_typed)
+        if first[:_DAY_LENGTH] == last[:_DAY_LENGTH]:
+            last = last[_DAY_LENGTH + 1 :]
+        return f"{first} – {last}"
+
+    @property
     def chosen(self) -> str:
         """The quick choice in force; empty where days were typed."""
         if any(self.days_typed):
@@ -66,15 +84,15 @@ class PeriodFilter(admin.ListFilter):
         if not isinstance(zone, zoneinfo.ZoneInfo):
             zone = zoneinfo.ZoneInfo("UTC")
         if any(self.days_typed):
-            first, last = (_day(text) for text in self.days_typed)
-        else:
-            found = next((row for row in self.quick_choices if row[0] == self.chosen), None)
-            if found is None:
-                raise IncorrectLookupParameters(self.chosen)
-            if found[2] is None:
-                return None, None
-            today = timezone.localdate()
-            first, last = today - dt.timedelta(days=found[2]), today - dt.timedelta(days=found[3])
+            begins, ends = (_typed(text, zone) for text in self.days_typed)
+            return begins[0] if begins else None, ends[1] if ends else None
+        found = next((row for row in self.quick_choices if row[0] == self.chosen), None)
+        if found is None:
+            raise IncorrectLookupParameters(self.chosen)
+        if found[2] is None:
+            return None, None
+        today = timezone.localdate()
+        first, last = today - dt.timedelta(days=found[2]), today - dt.timedelta(days=found[3])
         return day_bounds(first, zone)[0] if first else None, day_bounds(last, zone)[1] if last else None
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -224,13 +242,21 @@ def _last(values: Any) -> str:
     return str(values[-1] if isinstance(values, list) else values).strip()
 
 
-def _day(text: str) -> dt.date | None:
+_DAY_LENGTH = len("2026-01-31")
+
+
+def _typed(text: str, zone: zoneinfo.ZoneInfo) -> tuple[dt.datetime, dt.datetime] | None:
+    """From when to when something typed lasts: a local day, or a moment, which lasts no time."""
     if not text:
         return None
     try:
-        day = dt.date.fromisoformat(text)
+        moment = dt.datetime.fromisoformat(text)
+        if not 1970 <= moment.year <= 2200:
+            raise ValueError(text)
     except ValueError as error:
         raise IncorrectLookupParameters(text) from error
-    if not 1970 <= day.year <= 2200:
-        raise IncorrectLookupParameters(text)
-    return day
+    if len(text) <= _DAY_LENGTH:
+        return day_bounds(moment.date(), zone)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(dt.UTC), moment.astimezone(dt.UTC)

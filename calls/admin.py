@@ -22,7 +22,7 @@ from unfold.decorators import action, display
 from agents.admin.agents import AgentAdmin
 from agents.querysets import sees_account
 from callcenter_site.admin import FactAdmin, GrowingAdmin, GrowingList
-from callcenter_site.admin_filters import PeriodFilter, RelatedChoice, RelatedFilter
+from callcenter_site.admin_filters import RelatedChoice, RelatedFilter
 from callcenter_site.audit import Look, log_look
 from callcenter_site.durations import clock
 from callcenter_site.paging import BoundedPaginator, page_asked_for
@@ -88,8 +88,8 @@ class EventList(GrowingList):
 class CallList(GrowingList):
     """The list with its period choices, which its page shows as links."""
 
-    def _period(self) -> PeriodFilter | None:
-        return next((spec for spec in self.filter_specs if isinstance(spec, PeriodFilter)), None)
+    def _period(self) -> filters.StartedFilter | None:
+        return next((spec for spec in self.filter_specs if isinstance(spec, filters.StartedFilter)), None)
 
     @property
     def period_choices(self) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ class CallList(GrowingList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
         self.asker = request.user
-        period = PeriodFilter(request, dict(request.GET.lists()), self.model, self.model_admin)
+        period = filters.StartedFilter(request, dict(request.GET.lists()), self.model, self.model_admin)
         start, end = period.bounds()
         rows = narrowing.listed_for(request.user, start=start, end=end)
         self.root_queryset = rows.order_by(*self.model_admin.get_ordering(request))
@@ -151,7 +151,7 @@ class CallAdmin(KeepsFilters, ExportsCalls, GrowingAdmin):
     list_display = ("started",)  # the rest depends on who asks: get_list_display
     list_display_links = ("started",)
     list_filter = (
-        PeriodFilter,
+        filters.StartedFilter,
         filters.DirectionFilter,
         filters.OutcomeFilter,
         filters.AnsweredFilter,

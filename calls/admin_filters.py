@@ -10,14 +10,46 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import MultipleDropdownFilter
 
-from callcenter_site.admin_filters import Choice, Named, RangeFilter
+from callcenter_site.admin_filters import Choice, Named, PeriodFilter, RangeFilter
 from calls import narrowing
 from calls.models import Call, Direction, EventState, Outcome
 from calls.vocabulary import TYPES
 from configuration.models import Disposition, Keyword, ServiceNumber
+
+
+class StartedFilter(PeriodFilter):
+    """Also by one hour of a day of the week, within the period: `week_hour=1-10` is Monday from ten to eleven."""
+
+    parameter_names = (*PeriodFilter.parameter_names, "week_hour")
+
+    @property
+    def week_hour_typed(self) -> str:
+        return str(self.used_parameters.get("week_hour", ""))
+
+    def week_hour(self) -> tuple[int, int] | None:
+        try:
+            return narrowing.read_week_hour(self.week_hour_typed) if self.week_hour_typed else None
+        except ValueError as error:
+            raise IncorrectLookupParameters(self.week_hour_typed) from error
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        rows = super().queryset(request, queryset)
+        if (asked := self.week_hour()) is None:
+            return rows
+        user: Any = request.user
+        start, end = self.bounds()
+        return narrowing.by_week_hour(rows, *asked, zone=user.account.zone, start=start, end=end or timezone.now())
+
+    def shown_value(self) -> str:
+        said = [super().shown_value()]
+        if (asked := self.week_hour()) is not None:
+            said.append(f"{WEEKDAYS[asked[0] - 1]} {asked[1]}:00–{asked[1] + 1}:00")
+        return " · ".join(filter(None, said))
 
 
 class DirectionFilter(Choice):

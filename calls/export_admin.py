@@ -43,6 +43,8 @@ def asked_of(listed: Any, user: Any) -> dict[str, list[str]]:
             start, end = spec.bounds()
             asked["started_after"] += [start.isoformat()] if start else []
             asked["started_before"] += [end.isoformat()] if end else []
+            if isinstance(spec, filters.StartedFilter):
+                asked["week_hour"] += [spec.week_hour_typed] if spec.week_hour() else []
         elif isinstance(spec, RangeFilter):
             least, most = spec.bounds()
             asked[f"{spec.name}_min"] += [f"{least:g}"] if least is not None else []

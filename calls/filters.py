@@ -7,6 +7,9 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import django_filters
+from django.core.validators import RegexValidator
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import PermissionDenied
@@ -36,6 +39,11 @@ def _number(value: Decimal | None) -> float | None:
 class CallFilterSet(django_filters.FilterSet):
     started_after = MomentFilter("started_at", "gte", help_text="Started at this time or later.")
     started_before = MomentFilter("started_at", "lt", help_text="Started before this time.")
+    week_hour = django_filters.CharFilter(
+        method="by_range",
+        validators=[RegexValidator(r"\A([1-7])-([0-9]|1[0-9]|2[0-3])\Z", _("Write day of the week and hour, like 1-10."))],
+        help_text="Day of the week (1 is Monday) and hour of local time it started in, as `1-10`; of at most 400 days.",
+    )
     direction = django_filters.ChoiceFilter(choices=Direction.choices)
     outcome = django_filters.MultipleChoiceFilter(
         choices=[(narrowing.OPEN, narrowing.OPEN), *Outcome.choices],
@@ -135,6 +143,14 @@ class CallFilterSet(django_filters.FilterSet):
     def filter_queryset(self, queryset: Any) -> Any:
         rows = super().filter_queryset(queryset)
         asked, account_id = self.form.cleaned_data, self.request.user.account_id
+        if asked["week_hour"]:
+            rows = narrowing.by_week_hour(
+                rows,
+                *narrowing.read_week_hour(asked["week_hour"]),
+                zone=self.request.user.account.zone,
+                start=asked["started_after"],
+                end=asked["started_before"] or timezone.now(),
+            )
         rows = narrowing.by_talk(rows, _number(asked["talk_min"]), _number(asked["talk_max"]), account_id=account_id)
         rows = narrowing.by_length(rows, _number(asked["length_min"]), _number(asked["length_max"]), account_id=account_id)
         hit = (asked["keyword"], asked["keyword_category"], asked["keyword_severity"])

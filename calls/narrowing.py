@@ -10,6 +10,8 @@ But for `listed_for`, which says the same as `visible_to`, each function only ad
 """
 
 import datetime as dt
+import re
+import zoneinfo
 from typing import Any, TypeVar
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
@@ -101,6 +103,35 @@ def by_keyword(rows: Rows, phrase: str, category: str, severity: str, *, account
     asked = {"phrase": phrase, "category": category, "severity": severity}
     asked = {name: value for name, value in asked.items() if value}
     return _among(rows, KeywordHit.objects.for_account(account_id).filter(**asked)) if asked else rows
+
+
+LONGEST_OF_WEEK_HOURS = dt.timedelta(days=400)
+
+
+def by_week_hour(
+    rows: Rows, weekday: int, hour: int, *, zone: zoneinfo.ZoneInfo, start: dt.datetime | None, end: dt.datetime
+) -> Rows:
+    """Started on this day of the week (1 is Monday) in this hour of local time. Without a start, 400 days are looked at.
+
+    As stretches of time, which the index knows: no database need know the zone.
+    """
+    start = max(start, end - LONGEST_OF_WEEK_HOURS) if start is not None else end - LONGEST_OF_WEEK_HOURS
+    first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
+    day = first + dt.timedelta(days=(weekday - first.isoweekday()) % 7)
+    stretches = Q(pk__in=[])
+    while day <= last:
+        midnight = dt.datetime.combine(day, dt.time(), tzinfo=zone)
+        begins, ends = (midnight + dt.timedelta(hours=n) for n in (hour, hour + 1))
+        stretches |= Q(started_at__gte=begins.astimezone(dt.UTC), started_at__lt=ends.astimezone(dt.UTC))
+        day += dt.timedelta(days=7)
+    return rows.filter(stretches)
+
+
+def read_week_hour(text: str) -> tuple[int, int]:
+    """Day of the week and hour of something like `1-10`. Raises `ValueError`."""
+    if (found := re.fullmatch(r"([1-7])-([0-9]|1[0-9]|2[0-3])", text, re.ASCII)) is None:
+        raise ValueError(text)
+    return int(found[1]), int(found[2])
 
 
 # --- The two ways ----------------------------------------------------------------------------------------------------

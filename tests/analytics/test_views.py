@@ -110,7 +110,7 @@ def test_tiles_lead_to_the_records_behind_them_with_the_same_filters(client, acc
         assert records.status_code == 200, link
     assert len(client.get(links[0]).context["cl"].result_list) == 3
     assert len(client.get(links[1]).context["cl"].result_list) == 1
-    group = client.get(URL, {"skill_group": busy_day.pk}).context["group_rows"][0]
+    group = client.get(URL, {"skill_group": busy_day.pk}).context["parts"][0]["rows"][0]
     assert len(client.get(group["link"]).context["cl"].result_list) == 2
 
 
@@ -190,3 +190,60 @@ def test_it_asks_as_many_questions_for_a_year_as_for_a_day(client, account, busy
     for query in ({}, {"period": "this_month"}, {"from": "2025-04-01", "to": "2026-03-02"}):
         with django_assert_max_num_queries(22):
             assert client.get(URL, query).status_code == 200
+
+
+def test_every_bar_and_every_hour_leads_to_its_records(client, account, busy_day):
+    signed_in(client, account)
+    answer = client.get(URL, {"period": "last_7_days", "step": "hour"})
+    chart = answer.context["chart"]
+    all_calls, answered, abandoned, _level = chart["datasets"]
+    index = max(range(len(all_calls["data"])), key=lambda n: all_calls["data"][n])
+    for dataset in (all_calls, answered, abandoned):
+        assert len(client.get(dataset["links"][index]).context["cl"].result_list) == dataset["data"][index], dataset["label"]
+    cells = [cell for row in answer.context["hours"]["rows"] for cell in row["cells"] if cell["link"]]
+    assert [cell["text"] for cell in cells] == ["3", "1"]  # Monday, and Sunday, the last day of the week
+    for cell in cells:
+        assert len(client.get(cell["link"]).context["cl"].result_list) == int(cell["text"])
+
+
+def test_service_numbers_have_their_own_figures_and_records(client, account, busy_day):
+    ServiceNumberFactory(account=account, number="+861055500002", label="Other")
+    take_in(Story(account, NOW - dt.timedelta(hours=1), "other", called="+861055500002").ivr(0).ended(9), at=NOW)
+    signed_in(client, account)
+    rows = client.get(URL).context["parts"][1]["rows"]
+    assert [(row["name"], row["values"][0][0]) for row in rows] == [
+        ("Hotline · +861055500001", "3"),
+        ("Other · +861055500002", "1"),
+    ]
+    assert len(client.get(rows[1]["link"]).context["cl"].result_list) == 1
+
+
+def test_a_period_is_compared_with_the_one_that_was_chosen(client, account, busy_day):
+    take_in(Story(account, NOW - dt.timedelta(days=7, hours=3), "a week ago").ivr(0).ended(9), at=NOW)
+    signed_in(client, account)
+    for compare, before in (("", "1"), ("week", "1"), ("four_weeks", "0")):
+        answer = client.get(URL, {"compare": compare})
+        assert answer.context["tiles"][0].before == before, compare
+    assert answer.context["before_text"] == "2 Feb 2026"
+    assert "This is no comparison" in client.get(URL, {"compare": "eternity"}).text
+
+
+@pytest.mark.parametrize("day", [dt.date(2026, 11, 1), dt.date(2026, 3, 8)])  # clocks are put back, and forward
+def test_every_hour_of_a_day_of_another_length_leads_to_its_own_records(client, day):
+    account = AccountFactory(time_zone="America/New_York")
+    start, end = (
+        dt.datetime.combine(day + dt.timedelta(days=n), dt.time(), tzinfo=account.zone).astimezone(dt.UTC) for n in (0, 1)
+    )
+    moments = [start + dt.timedelta(minutes=30 * n) for n in range(int((end - start).total_seconds()) // 1800)]
+    with time_machine.travel(end, tick=False):
+        signed_in(client, account)
+        take_in(*(Story(account, moment, moment.isoformat()).ivr(0).ended(9) for moment in moments), at=end)
+        chart = client.get(URL, {"period": "yesterday", "step": "half_hour"}).context["chart"]
+        links = chart["datasets"][0]["links"]
+        assert chart["datasets"][0]["data"] == [1] * len(moments) == [1] * len(set(links))
+        for link, moment in zip(links[:8], moments[:8], strict=True):
+            assert [call.started_at for call in client.get(link).context["cl"].result_list] == [moment], link
+        hours = client.get(URL, {"period": "yesterday"}).context["hours"]["rows"][6]["cells"]
+        for cell in hours[:4]:
+            n_found = len(client.get(cell["link"]).context["cl"].result_list) if cell["link"] else 0
+            assert n_found == int(cell["text"] or 0)

@@ -9,9 +9,12 @@ from django.core.cache import cache
 from django.utils import timezone
 from playwright.sync_api import Page, expect, sync_playwright
 
+from calls.models import Call
 from configuration.models import Role
 from tests.analytics.events import Story, take_in
-from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
+from tests.browser.test_player import stored
+from tests.browser.test_record_page import tone
+from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, RecordingFactory, SkillGroupFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -114,3 +117,57 @@ def test_no_screen_scrolls_sideways(page, theme, width):
     page.set_viewport_size({"width": width, "height": 844})
     page.reload()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_went_wrong_yesterday_at_ten_with_whom_and_how_it_sounded_is_four_clicks_away(page, live_server, center):
+    ten = dt.datetime.combine(timezone.localdate(timezone=center.zone) - dt.timedelta(days=1), dt.time(10, 5), tzinfo=center.zone)
+    take_in(
+        Story(center, ten, "went wrong")
+        .queued(5, "Sales")
+        .answered(65, "A")
+        .at(90, "call.rated", asked=True, score=1, scale=5)
+        .ended(95),
+        Story(center, ten + dt.timedelta(hours=2), "went well").queued(0, "Sales").answered(3, "A").ended(60),
+        at=timezone.now(),
+    )
+    wrong = Call.objects.get(call_id="went wrong")
+    stored(RecordingFactory(call=wrong), tone(20), "audio/wav")
+    page.goto(f"{live_server.url}/admin/dashboard/")
+
+    page.click("text=Yesterday")  # 1
+    page.wait_for_url("**period=yesterday**")
+    page.wait_for_function("window.Chart && Chart.getChart(document.querySelector('canvas[data-portal-chart]'))")
+    bar = page.evaluate(
+        """() => { const chart = Chart.getChart(document.querySelector("canvas[data-portal-chart=chart-data]"));
+                   const { x, y, base } = chart.getDatasetMeta(0).data[chart.data.labels.indexOf("10:00")];
+                   chart.canvas.scrollIntoView({ block: "center" });
+                   const box = chart.canvas.getBoundingClientRect();
+                   return { x: box.x + x, y: box.y + (y + base) / 2 } }"""
+    )
+    page.mouse.click(bar["x"], bar["y"])  # 2
+    page.wait_for_url("**/admin/calls/call/**")
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(1)  # not the one of noon
+    expect(rows).to_contain_text(wrong.agent.name)
+
+    rows.locator("a").first.click()  # 3
+    page.wait_for_url(f"**/admin/calls/call/{wrong.pk}/change/**")
+    page.click(".player-play")  # 4
+    page.wait_for_function("document.querySelector('audio').currentTime > 0.2")
+    assert page.faults == []
+
+
+def test_the_week_by_hours_is_read_and_followed_by_keyboard(page, live_server, center):
+    cell = page.locator(".figures-hours td a").first
+    expect(cell).to_be_visible()
+    n_calls = cell.inner_text()
+    cell.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**week_hour=**")
+    assert page.locator("#result_list tbody tr").count() == int(n_calls)
+
+
+def test_a_dashboard_that_is_worked_out_anew_says_so(page):
+    page.evaluate("document.addEventListener('click', event => event.preventDefault())")  # the answer never comes
+    page.click("text=Last 7 days")
+    expect(page.locator(".figures")).to_have_attribute("aria-busy", "true")

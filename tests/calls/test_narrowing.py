@@ -284,3 +284,38 @@ def test_a_page_of_records_is_looked_for_once(account, client):
     of_calls = [one["sql"] for one in queries if "FROM `calls_call`" in one["sql"].replace('"', "`")]
     assert len([sql for sql in of_calls if "ORDER BY" in sql and "LIMIT 1001" in sql]) == 1
     assert all("LIMIT" in sql or "IN (" in sql for sql in of_calls), of_calls
+
+
+def test_an_hour_of_the_week_means_the_same_in_the_list_an_export_and_over_the_api(client, account):
+    zone = account.zone
+    monday = dt.datetime(2026, 3, 2, 10, 0, tzinfo=zone)
+    hits = [
+        CallFactory(account=account, started_at=monday + shift) for shift in (dt.timedelta(0), dt.timedelta(days=7, minutes=59))
+    ]
+    CallFactory(account=account, started_at=monday - dt.timedelta(microseconds=1))
+    CallFactory(account=account, started_at=monday + dt.timedelta(hours=1))
+    CallFactory(account=account, started_at=monday + dt.timedelta(days=1))
+    CallFactory(account=account, started_at=monday + dt.timedelta(days=14))  # outside the period
+    client.force_login(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR), backend="agents.sign_in.RoleBackend")
+    found = client.get(LIST, {"from": "2026-03-02", "to": "2026-03-15", "week_hour": "1-10"})
+    assert {call.pk for call in found.context["cl"].result_list} == {call.pk for call in hits}
+    assert "Monday 10:00–11:00" in found.text
+    moments = {"started_after": "2026-03-01T16:00:00Z", "started_before": "2026-03-15T16:00:00Z"}
+    answer = client.get("/api/v1/calls/", {**moments, "week_hour": "1-10"}).json()
+    assert {row["call_id"] for row in answer["results"]} == {call.call_id for call in hits}
+    for wrong in ("8-10", "1-24", "1-010", "x", "１-10"):
+        assert client.get(LIST, {"week_hour": wrong}).status_code == 302, wrong
+        assert client.get("/api/v1/calls/", {**moments, "week_hour": wrong}).status_code == 400, wrong
+
+
+def test_a_period_may_begin_and_end_at_a_time_of_day(client, account):
+    ten = dt.datetime(2026, 3, 2, 10, 0, tzinfo=account.zone)
+    inside = CallFactory(account=account, started_at=ten)
+    CallFactory(account=account, started_at=ten - dt.timedelta(microseconds=1))
+    CallFactory(account=account, started_at=ten + dt.timedelta(minutes=30))
+    client.force_login(AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR), backend="agents.sign_in.RoleBackend")
+    found = client.get(LIST, {"from": "2026-03-02T10:00", "to": "2026-03-02T10:30"})
+    assert [call.pk for call in found.context["cl"].result_list] == [inside.pk]
+    assert "2026-03-02 10:00 – 10:30" in found.text and 'type="datetime-local" name="from"' in found.text
+    for wrong in ("2026-03-02T25:00", "10:00", "2026-03-02T10:00+99:00", "9999-01-01T00:00"):
+        assert client.get(LIST, {"from": wrong}).status_code == 302, wrong

@@ -1,11 +1,12 @@
 // Draws every <canvas data-portal-chart="id"> from the JSON in #id:
-// {labels, datasets: [{type: "bar"|"line", label, data, color: "base"|"primary"|"accent", axis?: "percent"}]}.
-// Counts stand on the left axis, shares (in percent) on the right one. Colours follow the theme, also when it is switched.
+// {labels, datasets: [{type: "bar"|"line", label, data, color: "base"|"primary"|"accent"|"bad", axis?: "percent"}]}.
+// A dataset may have `links`, an address for each of its points, and a `stack`. Counts stand on the left axis, shares (in percent) on the right one. Colours follow the theme, also when it is switched.
 (() => {
   const COLORS = {
     base: ["--color-base-300", "--color-base-600"],
     primary: ["--color-primary-600", "--color-primary-500"],
     accent: ["--portal-accent", "--portal-accent"],
+    bad: ["--portal-bad", "--portal-bad"],
   };
   const isDark = () => document.documentElement.classList.contains("dark");
   const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -35,6 +36,7 @@
     if (hasShares) {
       scales.percent = { position: "right", min: 0, max: 100, grid: {}, border: { display: false }, ticks: { maxTicksLimit: 6, callback: n => `${n} %` } };
     }
+    if (datasets.some(set => set.stack)) scales.x.stacked = scales.y.stacked = true;
     return new Chart(canvas, {
       data: {
         labels,
@@ -51,6 +53,16 @@
       options: {
         animation: false,
         maintainAspectRatio: false,
+        onClick: (event, _all, chart) => {
+          const [point] = chart.getElementsAtEventForMode(event.native, "nearest", { intersect: true }, true);
+          const near = point ?? chart.getElementsAtEventForMode(event.native, "index", { intersect: false }, true)[0];
+          const link = near && chart.data.datasets[near.datasetIndex].links?.[near.index];
+          if (link) location.assign(link);
+        },
+        onHover: (event, points, chart) => {
+          const leads = points.some(point => chart.data.datasets[point.datasetIndex].links?.[point.index]);
+          event.native.target.style.cursor = leads ? "pointer" : "";
+        },
         interaction: { mode: "index", intersect: false },
         plugins: {
           legend: { position: "top", align: "end", labels: { boxWidth: 10, boxHeight: 10, usePointStyle: true, pointStyle: "rectRounded" } },

@@ -19,6 +19,7 @@ MOST_AT_ONCE = 1000
 """Objects the S3 interface takes in one request."""
 FEWEST_AT_ONCE = 50
 LISTED_AT_ONCE = 8
+PIECE = 256 * 1024
 GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 FAILED = "Failed"
 """Why, where the store gave no code of its own."""
@@ -48,6 +49,21 @@ def list_objects(prefix: str = "", *, storage: Storage = default_storage) -> Ite
                 yield found["Key"].removeprefix(place).lstrip("/"), found["LastModified"], found["Size"]
         return
     yield from _files_below(prefix.rstrip("/"), storage)
+
+
+def read_object(name: str, *, storage: Storage = default_storage) -> Iterator[bytes]:
+    """A file piece by piece. Opened through Django's storage, one of a bucket would first lie in memory as a whole."""
+    if hasattr(storage, "bucket_name"):
+        bucket: Any = storage
+        client = bucket.connection.meta.client
+        try:
+            answer = client.get_object(Bucket=bucket.bucket_name, Key=bucket._normalize_name(name))
+        except client.exceptions.NoSuchKey as error:
+            raise FileNotFoundError(name) from error
+        yield from answer["Body"].iter_chunks(PIECE)
+        return
+    with storage.open(name, "rb") as file:
+        yield from iter(lambda: file.read(PIECE), b"")
 
 
 def _files_below(folder: str, storage: Storage) -> Iterator[tuple[str, Any, int]]:

@@ -49,6 +49,8 @@ TIMETABLE = {
     "anchor_ledger": ("retention.tasks.anchor_ledger", crontab(minute="35")),
     # The whole ledger is checked against its anchors.
     "verify_ledger": ("retention.tasks.verify_ledger", crontab(hour="3", minute="5")),
+    # Yesterday is backed up, each account's once its own midnight is over, and days that were changed are again.
+    "back_up": ("retention.tasks.back_up", crontab(hour="*", minute="50")),
 }
 
 TITLES: dict[str, Promise] = {
@@ -74,5 +76,6 @@ TITLES: dict[str, Promise] = {
     "delete_files": _("Delete files"),
     "anchor_ledger": _("Anchor the ledger"),
     "verify_ledger": _("Check the ledger"),
+    "back_up": _("Make backups"),
 }
 """What the jobs are called on the timetable's page."""

@@ -115,6 +115,7 @@ class DataKey(models.Model):
         DATA = "data", "encrypts values"
         INDEX = "index", "keyed hashes of an account's values"
         SIGN_IN = "sign_in", "keyed hashes of login emails"
+        BACKUP = "backup", "encrypts an account's backups"
 
     account = models.ForeignKey(
         Account, on_delete=models.PROTECT, null=True, editable=False, related_name="data_keys", db_index=False

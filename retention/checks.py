@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from callcenter_site.erasure import Kept, Lifetime
+from retention.backups import kinds
 from retention.erasure import KEPT
 from retention.stores import uncovered
 
@@ -18,7 +19,10 @@ TIMED = frozenset({Lifetime.CALL_DATA, Lifetime.COUNTS, Lifetime.RAW_EVENTS, Lif
 
 @register("retention")
 def check_declarations(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    return list(problems_of(KEPT, apps.get_models(include_auto_created=True)))
+    found = list(problems_of(KEPT, apps.get_models(include_auto_created=True)))
+    return found or [
+        Error(problem + ".", hint="See retention/backups/kinds.py.", id="retention.E007") for problem in kinds.problems(KEPT)
+    ]
 
 
 def problems_of(kept: Iterable[Kept], tables: Iterable[type[models.Model]]) -> Iterable[CheckMessage]:

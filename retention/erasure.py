@@ -28,6 +28,8 @@ OWN = (
     Kept("retention.HeldCall", Lifetime.CONFIGURATION, people=("call",)),
     Kept("retention.StoragePlan", Lifetime.CONFIGURATION),
     Kept("retention.PlanNotice", Lifetime.CONFIGURATION),
+    Kept("retention.BackupObject", Lifetime.CONFIGURATION, files=("key", "loose_key")),
+    Kept("retention.BackupRun", Lifetime.CONFIGURATION),
 )
 
 LIBRARIES = (

@@ -1,4 +1,4 @@
-"""The purge, as a scheduled job."""
+"""Purge and backups, as scheduled jobs."""
 
 import logging
 
@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from retention import anchors, outbox, purge
+from retention.backups.night import back_up_due
 from retention.clock import time_of_run
 
 log = logging.getLogger(__name__)
@@ -38,3 +39,10 @@ def anchor_ledger() -> None:
 def verify_ledger() -> None:
     for code, position in anchors.verify(at=timezone.now()):
         log.error("ledger entry %s: %s", position, code)
+
+
+@shared_task
+def back_up() -> None:
+    """Wakes every hour: an account's night is over when its own clock says so."""
+    for run in back_up_due(at=time_of_run()):
+        log.info("backed up account %s: %s objects, %s failed", run.account_id, run.n_written, run.n_failed)

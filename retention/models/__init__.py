@@ -1,5 +1,6 @@
 """What retention keeps: promises bought and put on hold, what is to go, and the proof of what went."""
 
+from retention.models.backups import BackupObject, BackupRun
 from retention.models.holds import AccountGate, HeldCall, LegalHold
 from retention.models.ledger import LedgerAnchor, LedgerEntry, LedgerHead, SigningKey
 from retention.models.outbox import FileDeletion
@@ -8,6 +9,8 @@ from retention.models.runs import PurgeRun
 
 __all__ = [
     "AccountGate",
+    "BackupObject",
+    "BackupRun",
     "FileDeletion",
     "HeldCall",
     "LedgerAnchor",

@@ -482,3 +482,8 @@ def test_commands_do_what_the_timetable_does(account, administrator, capsys):
     assert capsys.readouterr().out == (
         "Took up 1 exports.\n1 exports are older than a day.\nRemoved 1 exports.\nLooked through 0 calls.\n"
     )
+
+
+def test_where_there_is_no_export_the_list_says_how_to_make_one(administrator, client):
+    text = client.get("/admin/calls/exportrun/").content.decode()
+    assert "No exports of the last day" in text and f'href="{LIST}"' in text

@@ -4,6 +4,7 @@
 it. Here each column's kind is looked at once, and rows are plain tuples.
 """
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -36,7 +37,7 @@ def insert_rows(model: type[models.Model], names: Sequence[str], rows: Iterable[
 
 def _adapter(field: Any) -> Adapter | None:
     if isinstance(field, models.DateTimeField):
-        return connection.ops.adapt_datetimefield_value
+        return _as_moment if connection.timezone is dt.UTC else connection.ops.adapt_datetimefield_value
     if isinstance(field, models.DateField):
         return connection.ops.adapt_datefield_value
     if isinstance(field, models.JSONField):
@@ -45,3 +46,10 @@ def _adapter(field: Any) -> Adapter | None:
         binary: Adapter = connection.Database.Binary  # type: ignore[attr-defined]
         return binary
     return None
+
+
+def _as_moment(value: dt.datetime) -> Any:
+    """What both databases are given for a time, without asking what zone theirs is for each."""
+    if value.tzinfo is dt.UTC:
+        return value.isoformat(" ")[: -len("+00:00")]
+    return connection.ops.adapt_datetimefield_value(value)

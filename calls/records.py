@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from django.db import connection
@@ -261,14 +262,17 @@ def _update(calls: list[Call]) -> None:
     )
 
 
-def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> CallLeg:
+# Rows of parts carry their columns and nothing else: to make a model's instance of each took longer than to store it.
+
+
+def _leg_row(account: Account, call: Call, leg: LegFacts, names: _Names) -> SimpleNamespace:
     is_agent = leg.kind == LegKind.AGENT
     agent_id = names.agents.get(leg.party) if is_agent else None
     group_id = names.groups.get(leg.skill_group)
     target_id = names.agents.get(leg.transfer_to) if leg.transfers_to_agent else None
-    return CallLeg(
-        account=account,
-        call=call,
+    return SimpleNamespace(
+        account_id=account.pk,
+        call_id=call.pk,
         seq=leg.seq,
         kind=leg.kind,
         agent_id=agent_id,
@@ -299,11 +303,11 @@ def _written(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-def _entry_row(account: Account, call: Call, entry: EntryFacts, names: _Names) -> QueueEntry:
+def _entry_row(account: Account, call: Call, entry: EntryFacts, names: _Names) -> SimpleNamespace:
     group_id = names.groups.get(entry.skill_group)
-    return QueueEntry(
-        account=account,
-        call=call,
+    return SimpleNamespace(
+        account_id=account.pk,
+        call_id=call.pk,
         seq=entry.seq,
         skill_group_id=group_id,
         skill_group_reference=entry.skill_group if group_id is None else "",
@@ -318,10 +322,10 @@ def _entry_row(account: Account, call: Call, entry: EntryFacts, names: _Names) -
     )
 
 
-def _step_row(account: Account, call: Call, step: StepFacts) -> IvrStep:
-    return IvrStep(
-        account=account,
-        call=call,
+def _step_row(account: Account, call: Call, step: StepFacts) -> SimpleNamespace:
+    return SimpleNamespace(
+        account_id=account.pk,
+        call_id=call.pk,
         seq=step.seq,
         step=step.step,
         prompt=step.prompt,
@@ -366,7 +370,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.da
     }
 
 
-def _note_seen_by(calls: list[Call], legs: Iterable[CallLeg], entries: Iterable[QueueEntry], old_ids: list[int]) -> None:
+def _note_seen_by(calls: list[Call], legs: Iterable[Any], entries: Iterable[Any], old_ids: list[int]) -> None:
     """Brings in line who sees the calls; `old_ids` are those of calls that were stored before."""
     by_id = {call.pk: call for call in calls}
     wanted = {(call.pk, -call.skill_group_id, call.started_at) for call in calls if call.skill_group_id}

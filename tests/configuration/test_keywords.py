@@ -152,5 +152,5 @@ def test_a_thousand_keywords_in_a_long_text_are_quick(text, phrase):
 
 def test_time_grows_with_the_text_not_with_its_square():
     keywords = [keyword("a" * length) for length in range(1, 60)]
-    short, long = (min(seconds("a" * size, keywords) for _ in range(3)) for size in (20_000, 200_000))
+    short, long = (min(seconds("a" * size, keywords) for _ in range(3)) for size in (2_000, 20_000))
     assert long < max(short, 0.01) * 40

@@ -1,6 +1,7 @@
 """No right on the page for roles, and no scope of a key, is an empty word: somebody asks for each of them."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Asked:
         return True
 
 
+@functools.cache
 def asked_in_sources() -> set[str]:
     """Permissions that stand in code, as text or by their name in `access`."""
     found: set[str] = set()
@@ -56,6 +58,7 @@ def asked_in_sources() -> set[str]:
     return found
 
 
+@functools.cache
 def asked_by_admin_pages() -> set[str]:
     """Permissions by which a page of the admin, or a table on one, lets somebody do something."""
     found: set[str] = set()

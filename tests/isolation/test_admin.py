@@ -244,7 +244,9 @@ def test_autocompletes_offer_nothing_of_the_other_account(ours, theirs, operator
     client = as_person(operator if kind == "operator" else ours.people[kind])
     for model in our_models():
         for column in model._meta.get_fields():
-            for term in ("", theirs.canary[:3], theirs.canary, "operator"):
+            # A column that leads to no other row is refused before role and term are read.
+            leads = column.many_to_one or column.many_to_many
+            for term in ("", theirs.canary[:3], theirs.canary, "operator") if leads else ("",) if kind == "administrator" else ():
                 query = {
                     "app_label": model._meta.app_label,
                     "model_name": model._meta.model_name,

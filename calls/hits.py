@@ -28,7 +28,7 @@ SPEECH = "speech"
 
 
 def note_hits(
-    account: Account, calls: list[Call], steps: Iterable[IvrStep], *, added_to: set[int], new: set[int] | None = None
+    account: Account, calls: list[Call], steps: Iterable[Any], *, added_to: set[int], new: set[int] | None = None
 ) -> None:
     """Brings in line the hits of these calls. `steps` are theirs, but of those in `added_to`, whose steps are not at hand and
     whose hits in the IVR stay. Of `new` calls no hits are looked for in the database. A call that goes on has none yet."""

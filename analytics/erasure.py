@@ -14,6 +14,7 @@ COUNTS: tuple[type[Any], ...] = (CallInterval, CallTotal, QueueInterval, GroupTo
 KEPT = (
     *(Kept(model._meta.label, Lifetime.COUNTS, clock="slot") for model in COUNTS),
     Kept("analytics.FillMark", Lifetime.CONFIGURATION),
+    Kept("analytics.Display", Lifetime.CONFIGURATION),
 )
 
 

@@ -506,10 +506,12 @@ def answer(live: Live) -> dict[str, Any]:
             }
             for one in live.people
         ],
-        "connections": [
-            {"name": feed["source"], "state": feed["state"], "heard_at": feed.get("heard_at", "")} for feed in live.feeds
-        ],
+        "connections": connections(live),
     }
+
+
+def connections(live: Live) -> list[dict[str, str]]:
+    return [{"name": feed["source"], "state": feed["state"], "heard_at": feed.get("heard_at", "")} for feed in live.feeds]
 
 
 def queue_figures(queues: Queues) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """Counts per 15-minute slot. They name nobody, cost the same at any number of calls, and every figure is a sum of them."""
 
+from typing import Any
+
+from auditlog.registry import auditlog
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import SkillGroup
-from analytics.querysets import CallCountsQuerySet, GroupCountsQuerySet, IntervalQuerySet
+from analytics.querysets import CallCountsQuerySet, DisplayQuerySet, GroupCountsQuerySet, IntervalQuerySet
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
+from configuration.models import Account
 from configuration.scoping import AccountOwned
 
 
@@ -171,3 +177,118 @@ class FillMark(AccountOwned):
         verbose_name_plural = _("freshness")
         permissions = [("see_figures", "May see dashboards and figures")]
         constraints = [models.UniqueConstraint(fields=["account"], name="fill_mark_once")]
+
+
+# --- Wallboards ------------------------------------------------------------------------------------------------------
+
+
+class Tile(models.TextChoices):
+    """What a wallboard shows, in the order in which it is offered."""
+
+    IN_QUEUE = "in_queue", _("In queue")
+    LONGEST_WAIT = "longest_wait_seconds", _("Longest wait")
+    SERVICE_LEVEL_ROLLING = "service_level_rolling", _("Service level, 30 min")
+    AVAILABLE = "available", _("Available")
+    TALKING = "talking", _("Talking")
+    RINGING = "ringing", _("Ringing")
+    IN_IVR = "in_ivr", _("In IVR")
+    STAFFED = "staffed", _("Staffed")
+    ON_BREAK = "on_break", _("On a break")
+    SERVICE_LEVEL_TODAY = "service_level_today", _("Service level today")
+    OFFERED_TODAY = "offered_today", _("Offered today")
+    ANSWERED_TODAY = "answered_today", _("Answered today")
+    ABANDONED_TODAY = "abandoned_today", _("Abandoned today")
+    AGENTS = "agents", _("Agents by status")
+    GROUPS = "groups", _("Table of skill groups")
+
+
+DEFAULT_TILES = (
+    Tile.IN_QUEUE,
+    Tile.LONGEST_WAIT,
+    Tile.SERVICE_LEVEL_ROLLING,
+    Tile.AVAILABLE,
+    Tile.TALKING,
+    Tile.ANSWERED_TODAY,
+    Tile.ABANDONED_TODAY,
+    Tile.SERVICE_LEVEL_TODAY,
+    Tile.AGENTS,
+    Tile.GROUPS,
+)
+
+
+def _default_tiles() -> list[str]:
+    return [tile.value for tile in DEFAULT_TILES]
+
+
+class Display(AccountOwned):
+    """A screen on a wall: which groups and figures it shows, and from when on in which colour. It may be opened by a link
+    without signing in; the link shows figures only, and ends when it is renewed or revoked."""
+
+    name = models.CharField(_("name"), max_length=60)
+    group_ids = models.JSONField(_("skill groups"), default=list, blank=True, help_text=_("None ticked: the whole account."))
+    tiles = models.JSONField(_("tiles"), default=_default_tiles, blank=True)
+    language = models.CharField(_("language"), max_length=10, choices=Account.Language, default=Account.Language.ENGLISH)
+    queue_warning = models.PositiveSmallIntegerField(_("in queue: yellow from"), default=3)
+    queue_alarm = models.PositiveSmallIntegerField(_("in queue: red from"), default=6)
+    wait_warning = models.PositiveSmallIntegerField(_("longest wait: yellow from (s)"), default=20)
+    wait_alarm = models.PositiveSmallIntegerField(_("longest wait: red from (s)"), default=60)
+    level_warning = models.PositiveSmallIntegerField(
+        _("service level: yellow below (%)"), default=80, validators=[MaxValueValidator(100)]
+    )
+    level_alarm = models.PositiveSmallIntegerField(
+        _("service level: red below (%)"), default=60, validators=[MaxValueValidator(100)]
+    )
+    has_sound = models.BooleanField(_("sound"), default=False, help_text=_("A tone when a figure turns red."))
+    version = models.PositiveIntegerField(default=1, editable=False, help_text="Counts changes, so that screens notice.")
+    token_prefix = models.CharField(max_length=12, blank=True, editable=False, db_index=True)
+    token_hash = models.CharField(max_length=64, blank=True, editable=False)
+    token_made_at = models.DateTimeField(_("link made"), null=True, editable=False)
+    token_seen_at = models.DateTimeField(_("link last used"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = DisplayQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("wallboard")
+        verbose_name_plural = _("wallboards")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="display_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_link(self) -> bool:
+        return bool(self.token_hash)
+
+    def clean(self) -> None:
+        self.name = self.name.strip()
+        faults: dict[str, Any] = {}
+        if not self.name:
+            faults["name"] = _("Give it a name.")
+        known = set(SkillGroup.objects.for_account(self.account_id).filter(is_active=True).values_list("pk", flat=True))
+        if not isinstance(self.group_ids, list) or not known.issuperset(self.group_ids):
+            faults["group_ids"] = _("There is no such skill group in use.")
+        if not self.tiles or not isinstance(self.tiles, list) or not set(Tile.values).issuperset(self.tiles):
+            faults["tiles"] = _("Choose at least one of: %(known)s.") % {"known": ", ".join(Tile.values)}
+        if self.queue_alarm < self.queue_warning:
+            faults["queue_alarm"] = _("Red begins where yellow does, or later.")
+        if self.wait_alarm < self.wait_warning:
+            faults["wait_alarm"] = _("Red begins where yellow does, or later.")
+        if self.level_alarm > self.level_warning:
+            faults["level_alarm"] = _("Red begins where yellow does, or below.")
+        if faults:
+            raise ValidationError(faults)
+        self.group_ids = sorted(set(self.group_ids))
+        self.tiles = [tile for tile in Tile.values if tile in self.tiles]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        columns = kwargs.get("update_fields")
+        if not self._state.adding and (columns is None or set(columns) - {"token_seen_at"}):
+            self.version += 1
+            if columns is not None:
+                kwargs["update_fields"] = {*columns, "version"}
+        super().save(*args, **kwargs)
+
+
+auditlog.register(Display, exclude_fields=["token_hash", "token_seen_at", "version"])

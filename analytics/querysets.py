@@ -29,3 +29,16 @@ class GroupCountsQuerySet(IntervalQuerySet):
         if getattr(actor, "data_scope", None) == Role.DataScope.GROUPS:
             return rows.filter(skill_group_id__in=own_groups(actor))
         return rows.none()
+
+
+class DisplayQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Own skill groups: displays of these and of no others. There are few displays, and no database compares lists."""
+        rows = super().visible_to(actor)
+        if sees_account(actor):
+            return rows
+        if getattr(actor, "data_scope", None) != Role.DataScope.GROUPS:
+            return rows.none()
+        own = set(own_groups(actor).values_list("skill_group_id", flat=True))
+        shown = rows.order_by().values_list("pk", "group_ids")
+        return rows.filter(pk__in=[pk for pk, group_ids in shown if group_ids and own.issuperset(group_ids)])

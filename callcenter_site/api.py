@@ -13,6 +13,7 @@ from agents.api import (
     StatusChangeViewSet,
 )
 from analytics.api import LiveView, MetricsView, SummaryView
+from analytics.wallboard_api import DisplayViewSet
 from calls.api import CallViewSet, EventsView, ScreenView
 from calls.export_api import ExportViewSet
 from calls.sound_api import RecordingViewSet, VoicemailViewSet
@@ -53,6 +54,7 @@ router.register("screen-pops", ScreenPopViewSet, basename="screen-pop")
 router.register("break-reasons", BreakReasonViewSet, basename="break-reason")
 router.register("dispositions", DispositionViewSet, basename="disposition")
 router.register("roles", RoleViewSet, basename="role")
+router.register("wallboards", DisplayViewSet, basename="wallboard")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 
 urlpatterns = [

@@ -36,6 +36,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Service records"), "call", "admin:calls_call_changelist", "calls.view_call"),
             _page(_("Voicemail"), "voicemail", "admin:calls_voicemail_changelist", "calls.view_voicemail")
             | {"badge": "calls.sound_admin.unheard_badge"},
+            _page(_("Wallboards"), "tv", "admin:analytics_display_changelist", "analytics.view_display"),
             _page(_("Staffing"), "calculate", "analytics:staffing", "analytics.see_figures"),
         ],
     },

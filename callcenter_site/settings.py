@@ -338,7 +338,7 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
     "usb": [],
 }
 
-LIVE_VIEW = "analytics.live.render_view"
+LIVE_VIEW = "analytics.wallboard.render_view"
 
 # --- API -------------------------------------------------------------------------------------------------------------
 ANSWER_ONCE = "configuration.idempotency.answer_once"

@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("hooks/", include("calls.hook_urls")),
     path("desk/", include("agents.urls")),
+    path("wallboard/", include("analytics.wallboard_urls")),
     path("sign-in/", include("agents.sign_in_urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/v1/", include(("callcenter_site.api", "api"))),

@@ -69,6 +69,7 @@ _SUPERVISOR = (
         "configuration.view_servicenumber",
     }
     | _all_of_each("configuration", _HANDLED)
+    | _all_of("analytics", "display")
 )
 _ADMINISTRATOR = (
     _SUPERVISOR
@@ -106,7 +107,7 @@ _AGENTS_READ = {
 }
 _CONFIGURATION_READ = {
     f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
-} | {SEE_FULL_NUMBER}
+} | {SEE_FULL_NUMBER, "analytics.view_display"}
 CHECK_NUMBER = "configuration.check_number"
 SCREEN_CALL = "calls.screen_call"
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
@@ -124,7 +125,8 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     | {CHECK_NUMBER}
     | _all_of_each("configuration", (*_LISTS, *_HANDLED, "servicenumber", "role"))
     | _all_of("configuration", "apikey", "view", "add", "change")
-    | _all_of("configuration", "account", "view", "change"),
+    | _all_of("configuration", "account", "view", "change")
+    | _all_of("analytics", "display"),
     ApiKey.Scope.BLACKLIST_CHECK: {CHECK_NUMBER},
     ApiKey.Scope.CALLS_SCREEN: {SCREEN_CALL},
     ApiKey.Scope.RECORDINGS_WRITE: {SEND_RECORDING, SEND_VOICEMAIL},
@@ -182,6 +184,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("See dashboards and figures"),
                 SEE_FIGURES,
                 about=_("Live state, figures of past days and the comparison of groups and agents, as far as the role sees."),
+            ),
+            _right(
+                _("Manage wallboards"),
+                _all_of("analytics", "display"),
+                about=_("Set up screens for the wall, and give out links that show their figures without signing in."),
             ),
             _right(
                 _("See service records"),

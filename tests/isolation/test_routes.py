@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from agents.models import Agent, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
+from analytics.models import Display
 from calls.models import Call, ExportRun, Recording, Voicemail
 from configuration.models import (
     ApiKey,
@@ -174,6 +175,15 @@ ROUTES: dict[str, Any] = {
     "api:role-detail": [Row(Role)],
     "api:rights": PAGE,
     "api:account": PAGE,
+    "api:wallboard-list": PAGE,
+    "api:wallboard-detail": [Row(Display)],
+    "api:wallboard-link": [Row(Display, method="post")],
+    "wallboard:wall": PAGE,
+    "wallboard:figures": PAGE,
+    "wallboard:display": [Row(Display)],
+    "wallboard:display-figures": [Row(Display)],
+    "wallboard:by-link": PUBLIC,
+    "wallboard:figures-by-link": "test_wallboard: a link opens its own display only",
     "api:api-key-list": PAGE,
     "api:api-key-detail": [Row(ApiKey)],
     "api:api-key-revoke": [Row(ApiKey, method="post")],

@@ -2,38 +2,39 @@
 // good for a minute and what it opens ends after five, so the page asks anew whenever it ends, and asks every two seconds for as
 // long as no stream lives. When nothing was heard for a while it says since when what it shows is stale.
 //
-// feed({url, show(figures), stale(since or null), gone()})
-window.portalFeed = ({ url, show, stale, gone }) => {
+// portalFeed({url, headers, show(figures, whole answer or nothing), stale(since or null), gone(answer)}), which gives {ask()}.
+window.portalFeed = ({ url, headers = {}, show, stale, gone }) => {
   const ASK = 2_000, SLOWEST = 15_000, PATIENCE = 8_000, SILENT = 12_000;
   let source = null, failures = 0, timer = null, heardAt = 0, heardOf = null, isGone = false;
 
-  const heard = figures => {
+  const heard = (figures, answer) => {
     heardAt = performance.now();
     heardOf = new Date(figures.at);
     stale(null);
-    show(figures);
+    show(figures, answer);
   };
   const hush = () => {
     if (source) source.close();
     source = null;
   };
-  const end = () => {
+  const end = answer => {
     isGone = true;
     hush();
     clearTimeout(timer);
-    gone?.();
+    stale(null);
+    gone?.(answer);
   };
 
   const ask = async () => {
     clearTimeout(timer);
     let pause = ASK;
     try {
-      const answer = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE) });
-      if (answer.status === 404 || answer.status === 410 || answer.status === 401) { end(); return; }
+      const answer = await fetch(url, { headers: { Accept: "application/json", ...headers }, cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE) });
+      if (answer.status === 404 || answer.status === 401) { end(await answer.json().catch(() => null)); return; }
       if (!answer.ok || answer.redirected) throw new Error(answer.status);
       const told = await answer.json();
       failures = 0;
-      heard(told.figures);
+      heard(told.figures, told);
       if (!source) listen(told.link);
     } catch {
       failures += 1;
@@ -50,7 +51,7 @@ window.portalFeed = ({ url, show, stale, gone }) => {
       if (!mine.isLive) { mine.isLive = true; clearTimeout(timer); }
       heard(JSON.parse(data));
     });
-    mine.addEventListener("gone", end);
+    mine.addEventListener("gone", () => { hush(); ask(); });  // whether there is another link, the answer tells
     mine.onerror = () => {
       if (source !== mine) return;
       const wasLive = mine.isLive;
@@ -67,6 +68,7 @@ window.portalFeed = ({ url, show, stale, gone }) => {
   }, 1_000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden && !isGone && performance.now() - heardAt > ASK) ask(); });
   ask();
+  return { ask };
 };
 window.portalClock = seconds => {
   const whole = Math.max(0, Math.floor(seconds)), two = n => String(n).padStart(2, "0");

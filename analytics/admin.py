@@ -1,0 +1,161 @@
+"""The pages of wallboards."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+
+from agents.models import SkillGroup
+from agents.querysets import sees_account
+from analytics import wallboard
+from analytics.models import Display, Tile
+from callcenter_site.admin import AccountForm
+from configuration.admin.lists import ListAdmin
+from configuration.admin.tick_boxes import TickBoxes
+
+
+class GroupIds(forms.TypedMultipleChoiceField):
+    """Skill groups that the asker sees, kept as a list of ids."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, coerce=int, empty_value=[], required=False, widget=TickBoxes, **kwargs)
+
+
+class DisplayForm(AccountForm):
+    group_ids = GroupIds(label=_("Skill groups"))
+    tiles = forms.MultipleChoiceField(label=_("Tiles"), choices=[("", Tile.choices)], widget=TickBoxes)
+
+    class Meta:
+        model = Display
+        fields = [
+            "name",
+            "language",
+            "group_ids",
+            "tiles",
+            "queue_warning",
+            "queue_alarm",
+            "wait_warning",
+            "wait_alarm",
+            "level_warning",
+            "level_alarm",
+            "has_sound",
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "group_ids" not in self.fields:
+            return  # only looked at
+        groups: Any = self.fields["group_ids"]
+        rows = SkillGroup.objects.visible_to(self.asker).filter(is_active=True)
+        groups.choices = [("", list(rows.values_list("pk", "name")))]
+        groups.help_text = _("None ticked: the whole account.") if sees_account(self.asker) else ""
+        if self.instance._state.adding and self.asker.account is not None:
+            self.initial["language"] = self.asker.account.language
+
+    def clean_group_ids(self) -> list[int]:
+        chosen: list[int] = self.cleaned_data["group_ids"]
+        if not chosen and not sees_account(self.asker):
+            raise forms.ValidationError(_("Tick at least one of your skill groups."))
+        return chosen
+
+
+@admin.register(Display)
+class DisplayAdmin(ListAdmin):
+    form = DisplayForm
+    list_display = ["name", "show_groups", "show_link", "language", "token_seen_at"]
+    search_fields = ["name"]
+    actions = ["delete_selected"]
+    actions_detail = ["open_it", "ask_for_link"]
+    empty_icon = "tv"
+    empty_title = _("No wallboards yet")
+    empty_text = _(
+        "A wallboard fills a screen with live figures. Its link opens it on a TV, without a keyboard and without signing in."
+    )
+    fieldsets = [
+        (None, {"fields": ["name", "language"]}),
+        (_("What it shows"), {"fields": ["group_ids", "tiles"]}),
+        (
+            _("When it turns yellow and red"),
+            {
+                "fields": [
+                    ("queue_warning", "queue_alarm"),
+                    ("wait_warning", "wait_alarm"),
+                    ("level_warning", "level_alarm"),
+                    "has_sound",
+                ]
+            },
+        ),
+    ]
+
+    def get_urls(self) -> list[URLPattern]:
+        urls: list[URLPattern] = super().get_urls()
+        return [
+            self.extra_path("<path:object_id>/link/", "link", self.link),
+            self.extra_path("<path:object_id>/unlink/", "unlink", self.unlink),
+            *urls,
+        ]
+
+    @action(description=_("Open"), icon="open_in_new")
+    def open_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(reverse("wallboard:display", args=[self._own(request, object_id).pk]))
+
+    @action(description=_("Link without sign-in"), permissions=["change"], icon="link")
+    def ask_for_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self._own(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _now("Link without sign-in"),
+            "opts": self.opts,
+            "display": row,
+            "make": self.address_of("link", row.pk),
+            "revoke": self.address_of("unlink", row.pk),
+        }
+        return TemplateResponse(request, "admin/analytics/display/link.html", context)
+
+    def link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Shows the link in this answer and nowhere else."""
+        row = self._changed(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _now("Link without sign-in"),
+            "opts": self.opts,
+            "display": row,
+            "link": wallboard.make_link(display=row, at=timezone.now()),
+        }
+        self.log_change(request, row, [{"changed": {"fields": ["link"]}}])
+        return TemplateResponse(request, "admin/analytics/display/link_made.html", context, headers={"Cache-Control": "no-store"})
+
+    def unlink(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self._changed(request, object_id)
+        if wallboard.revoke_link(display=row):
+            self.log_change(request, row, [{"changed": {"fields": ["link"]}}])
+        messages.success(request, _now("The link is revoked. Screens that showed it go dark within seconds."))
+        return HttpResponseRedirect(self.address_of("change", row.pk))
+
+    def _own(self, request: HttpRequest, object_id: str) -> Display:
+        row: Display | None = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
+    def _changed(self, request: HttpRequest, object_id: str) -> Display:
+        row = self._own(request, object_id)
+        if request.method != "POST" or not self.has_change_permission(request, row):
+            raise PermissionDenied
+        return row
+
+    @display(description=_("skill groups"))
+    def show_groups(self, obj: Display) -> Any:
+        return len(obj.group_ids) or _("whole account")
+
+    @display(description=_("link"), label={"made": "success", "none": "info"})
+    def show_link(self, obj: Display) -> tuple[str, Any]:
+        return ("made", _("opens without sign-in")) if obj.has_link else ("none", _("none"))

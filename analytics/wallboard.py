@@ -1,0 +1,149 @@
+"""Wallboards: what a screen on a wall shows, and the links by which one is opened without signing in.
+
+A link's token is 256 random bits behind a prefix; only its hash is kept. It stands behind the `#` of the address, which
+no browser sends, so it is in no log and no referrer. What it opens are figures of skill groups: never a name of a person,
+a number, or anything of one call.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from analytics import live
+from analytics.live import Scope
+from analytics.models import DEFAULT_TILES, Display, Tile
+from callcenter_site.streams import account_topic, publish, view_topic
+
+SEEN_EVERY = dt.timedelta(minutes=1)
+DEFAULT_LIMITS = {"queue": (3, 6), "wait": (20, 60), "level": (80, 60)}
+
+
+# --- Links -----------------------------------------------------------------------------------------------------------
+
+
+def make_link(*, display: Display, at: dt.datetime) -> str:
+    """A new link, shown once; the one before ends with it."""
+    prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = prefix, _hash(secret), at, None
+    display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
+    publish([account_topic(display.account_id)])
+    return f"{settings.PUBLIC_URL}{reverse('wallboard:by-link')}#{prefix}.{secret}"
+
+
+def revoke_link(*, display: Display) -> bool:
+    """Whether there was one. Screens that show it go dark within seconds."""
+    if not display.has_link:
+        return False
+    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = "", "", None, None
+    display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
+    publish([account_topic(display.account_id)])
+    return True
+
+
+def find_by_token(text: str, *, at: dt.datetime) -> Display | None:
+    prefix, _dot, secret = text.partition(".")
+    rows = Display.objects.select_related("account").filter(token_prefix=prefix)
+    display: Display | None = rows.first() if len(prefix) == 12 else None
+    if display is None or not hmac.compare_digest(display.token_hash, _hash(secret)) or not display.account.is_open:
+        return None
+    if display.token_seen_at is None or at - display.token_seen_at > SEEN_EVERY:
+        Display.objects.filter(pk=display.pk, token_hash=display.token_hash).update(token_seen_at=at)
+    return display
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
+# --- What is shown ---------------------------------------------------------------------------------------------------
+
+
+def board_of(display: Display | None, *, name: str = "", language: str = "") -> dict[str, Any]:
+    """How a screen is laid out, with its words in its own language. Without a display: everything the asker sees."""
+    with translation.override(display.language if display else language or None):
+        return {
+            "name": display.name if display else name,
+            "language": translation.get_language(),
+            "version": display.version if display else 0,
+            "tiles": display.tiles if display else [tile.value for tile in DEFAULT_TILES],
+            "has_sound": bool(display and display.has_sound),
+            "limits": _limits(display),
+            "words": {
+                **{tile.value: str(tile.label) for tile in Tile},
+                "activities": {activity: str(label) for activity, label in live.ACTIVITIES.items()},
+                "skill_group": _("Skill group"),
+                "stale": _("Stale since"),
+                "cut": _("The connection to the telephone system is lost; last heard:"),
+                "gone": _("This link shows nothing any more. Ask for a new one."),
+                "sound": _("Click once to allow the sound."),
+                "full_screen": _("Full screen"),
+                "no_groups": _("No skill group is shown here."),
+            },
+        }
+
+
+def _limits(display: Display | None) -> Mapping[str, tuple[int, int]]:
+    if display is None:
+        return DEFAULT_LIMITS
+    return {
+        "queue": (display.queue_warning, display.queue_alarm),
+        "wait": (display.wait_warning, display.wait_alarm),
+        "level": (display.level_warning, display.level_alarm),
+    }
+
+
+def scope_of_display(display: Display) -> Scope:
+    return Scope(display.account_id, frozenset(display.group_ids) if display.group_ids else None, None)
+
+
+def figures(scope: Scope, *, version: int = 0) -> dict[str, Any]:
+    """Figures only."""
+    now = live.seen(scope)
+    total = live.queue_figures(now.queues)
+    return {
+        "at": now.at,
+        "counted_to": now.counted_to,
+        "version": version,
+        "total": {**total, "in_ivr": now.in_ivr if scope.sees_account else None, "on_break": now.agents["break"]},
+        "agents": now.agents,
+        "skill_groups": [{"id": group.group_id, "name": group.name, **live.queue_figures(group.queues)} for group in now.groups],
+        "connections": [
+            {"name": feed["source"], "state": feed["state"], "heard_at": feed.get("heard_at", "")} for feed in now.feeds
+        ],
+    }
+
+
+# --- Views that stay open --------------------------------------------------------------------------------------------
+
+
+def topic_of_display(display: Display, *, by_link: bool) -> str:
+    """By a link the view lasts as long as the link; else as long as the display."""
+    return view_topic(display.account_id, f"wall:{display.pk}:{display.token_prefix if by_link else ''}")
+
+
+def topic_of_scope(scope: Scope) -> str:
+    groups = "all" if scope.group_ids is None else ",".join(map(str, sorted(scope.group_ids)))
+    return view_topic(scope.account_id, f"board:{groups}:{scope.agent_id or ''}")
+
+
+def render_view(account_id: int, view: str) -> str | None:
+    """The JSON of any live view; None: it is gone."""
+    kind, _colon, rest = view.partition(":")
+    if kind == "now":
+        return live.render_view(account_id, view)
+    first, second = rest.split(":")
+    if kind == "board":
+        groups = None if first == "all" else frozenset(int(pk) for pk in first.split(",") if pk)
+        return live.as_json(figures(Scope(account_id, groups, int(second) if second else None)))
+    display = Display.objects.for_account(account_id).select_related("account").filter(pk=int(first)).first()
+    if display is None or not display.account.is_open or (second and display.token_prefix != second):
+        return None
+    return live.as_json(figures(scope_of_display(display), version=display.version))

@@ -103,6 +103,13 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Connections"), "hub", "admin:calls_connection_changelist", "calls.view_connection"),
             _page(_("Unknown names"), "person_search", "admin:calls_unknownname_changelist", "calls.view_unknownname"),
             _page(_("Audit log"), "policy", "admin:configuration_auditentry_changelist", "configuration.view_auditentry"),
+            _page(_("Privacy"), "verified_user", "retention:privacy", "retention.view_ledgerentry"),
+            _page(_("Storage plans"), "inventory_2", "admin:retention_storageplan_changelist", "retention.view_storageplan"),
+            _page(_("Legal holds"), "gavel", "admin:retention_legalhold_changelist", "retention.view_legalhold"),
+            _page(_("Ledger"), "receipt_long", "admin:retention_ledgerentry_changelist", "retention.view_ledgerentry"),
+            _page(
+                _("Files to delete"), "folder_delete", "admin:retention_filedeletion_changelist", "retention.view_filedeletion"
+            ),
             _page(_("Purge runs"), "auto_delete", "admin:retention_purgerun_changelist", "retention.view_purgerun"),
             _page(
                 _("Timetable"),

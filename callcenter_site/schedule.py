@@ -45,6 +45,8 @@ TIMETABLE = {
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
     # Files whose rows have gone are deleted from the store.
     "delete_files": ("retention.tasks.delete_files", schedule(60.0)),
+    # Administrators are told that a storage plan has lapsed.
+    "tell_of_plan_ends": ("retention.tasks.tell_of_plan_ends", crontab(minute="25")),
     # What was appended to the ledger goes, signed, into object storage.
     "anchor_ledger": ("retention.tasks.anchor_ledger", crontab(minute="35")),
     # The whole ledger is checked against its anchors.
@@ -74,6 +76,7 @@ TITLES: dict[str, Promise] = {
     "forget_answers": _("Forget repeated answers"),
     "purge_expired": _("Purge what has expired"),
     "delete_files": _("Delete files"),
+    "tell_of_plan_ends": _("Tell of lapsed storage plans"),
     "anchor_ledger": _("Anchor the ledger"),
     "verify_ledger": _("Check the ledger"),
     "back_up": _("Make backups"),

@@ -75,6 +75,9 @@ _ADMINISTRATOR = (
     _SUPERVISOR
     | {f"calls.{name}" for name in ("view_callevent", "redrive_callevent", "view_connection", "view_unknownname")}
     | {"retention.view_purgerun", "calls.view_incomingsound"}
+    | {"retention.change_purgerun", "retention.view_ledgerentry", "retention.view_filedeletion"}
+    | {"retention.change_filedeletion"}
+    | _all_of_each("retention", ("storageplan", "legalhold"), "view", "add", "change")
     | _all_of("calls", "soundsource")
     | _all_of("calls", "incomingwebhook", "view", "add", "change")
     | _all_of("agents", "agent", "view", "add", "change")
@@ -396,6 +399,40 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
             ),
             _right(
                 _("See purge runs"), "retention.view_purgerun", about=_("What was deleted when its time was over, and how much.")
+            ),
+            _right(
+                _("Confirm and stop purges"),
+                "retention.view_purgerun",
+                "retention.change_purgerun",
+                about=_("Let a run go on that would delete far more than usual, and switch the purge of the account off and on."),
+            ),
+            _right(
+                _("See what is kept and what proves its deletion"),
+                "retention.view_ledgerentry",
+                "retention.view_filedeletion",
+                about=_("The page on privacy, the ledger of deletions, and files that are still to be deleted."),
+            ),
+            _right(
+                _("Try again to delete files"),
+                "retention.view_filedeletion",
+                "retention.change_filedeletion",
+                about=_("Files that the store did not delete, at once instead of when they are due."),
+            ),
+            _right(
+                _("See storage plans"),
+                "retention.view_storageplan",
+                about=_("For how long calls are kept beyond the six months."),
+            ),
+            _right(
+                _("Add and change storage plans"),
+                _all_of("retention", "storageplan", "view", "add", "change"),
+                about=_("Keep calls for longer, for a time. What a plan keeps costs storage."),
+            ),
+            _right(_("See legal holds"), "retention.view_legalhold", about=_("What must not be deleted, and since when.")),
+            _right(
+                _("Place and release legal holds"),
+                _all_of("retention", "legalhold", "view", "add", "change"),
+                about=_("Keep calls, numbers, agents, days or the whole account from every deletion, until released."),
             ),
             _right(
                 _("Read the audit log"),

@@ -8,11 +8,14 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
 from callcenter_site.erasure import is_counting_only
+from calls.envelope import call_key_of
 from calls.models import Call, CallLeg, CallSeenBy
 from configuration.models import Account
 from retention.ledger import LedgerKind, append
@@ -85,6 +88,18 @@ def held_days(*, account: Account | int) -> list[tuple[dt.date, dt.date]]:
     """Local days, first and last, whose data of any kind stays."""
     enter(account)
     return list(open_holds(account).filter(kind=Kind.DAYS).values_list("from_day", "to_day"))
+
+
+def calls_named(account: Account | int, call_ids: list[str], *, most: int) -> list[Call]:
+    """The account's calls with these IDs, as the platform names them; an error names one that is not there."""
+    if len(call_ids) > most:
+        raise ValidationError(_("These are %(n)s calls; name at most %(most)s."), params={"n": len(call_ids), "most": most})
+    keys = {call_key_of(id_of(account), call_id): call_id for call_id in call_ids}
+    found = {bytes(call.call_key): call for call in Call.objects.for_account(account).filter(call_key__in=list(keys))}
+    for key, call_id in keys.items():
+        if key not in found:
+            raise ValidationError(_("There is no call %(id)s."), params={"id": call_id[:60]})
+    return list(found.values())
 
 
 def place(*, hold: LegalHold, calls: Iterable[Call] = (), by: Agent | None, at: dt.datetime) -> LegalHold:

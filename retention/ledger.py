@@ -62,8 +62,10 @@ def append(
     """Adds the next link, in the caller's transaction."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("append to the ledger in the transaction of what it tells of")
-    LedgerHead.objects.get_or_create(pk=HEAD_ID, defaults={"entry_hash": BEGINNING})
-    head = LedgerHead.objects.select_for_update().get(pk=HEAD_ID)
+    head = LedgerHead.objects.select_for_update().filter(pk=HEAD_ID).first()
+    if head is None:  # a migration makes it; here is an emptied database
+        LedgerHead.objects.get_or_create(pk=HEAD_ID, defaults={"entry_hash": BEGINNING})
+        head = LedgerHead.objects.select_for_update().get(pk=HEAD_ID)
     entry = LedgerEntry(
         position=head.position + 1,
         at=at.astimezone(dt.UTC),

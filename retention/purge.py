@@ -118,7 +118,8 @@ def purge_account(*, account: Account, at: dt.datetime, is_dry_run: bool = False
             _Work(run, account, at, is_dry_run=True).do()
         run.state = State.DONE
         return run
-    run, is_ours = _take_up(account, at)
+    taken: tuple[PurgeRun, bool] = _again_on_deadlock(partial(_take_up, account, at))
+    run, is_ours = taken
     if is_ours:
         _work_on(run, account, at)
     return run

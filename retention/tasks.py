@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from retention import anchors, outbox, purge
+from retention import anchors, outbox, plans, purge
 from retention.backups.night import back_up_due
 from retention.clock import time_of_run
 
@@ -46,3 +46,10 @@ def back_up() -> None:
     """Wakes every hour: an account's night is over when its own clock says so."""
     for run in back_up_due(at=time_of_run()):
         log.info("backed up account %s: %s objects, %s failed", run.account_id, run.n_written, run.n_failed)
+
+
+@shared_task
+def tell_of_plan_ends() -> None:
+    """Every hour: an account's day begins when its own clock says so."""
+    if n_told := plans.tell_of_ends(at=timezone.now()):
+        log.info("told the end of %s storage plans", n_told)

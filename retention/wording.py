@@ -4,7 +4,40 @@ from collections.abc import Mapping
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext, pgettext
+
+KINDS = {
+    "purge": lazy("Purge"),
+    "files": lazy("Files deleted"),
+    "hold_placed": lazy("Hold placed"),
+    "hold_released": lazy("Hold released"),
+    "plan": lazy("Storage plan"),
+    "request_received": lazy("Deletion requested"),
+    "request_approved": lazy("Request approved"),
+    "request_rejected": lazy("Request rejected"),
+    "request_cancelled": lazy("Request cancelled"),
+    "request_completed": lazy("Request completed"),
+    "erasure_step": lazy("Erased from a store"),
+    "verification": lazy("Searched again"),
+    "termination": lazy("Account terminated"),
+    "reactivation": lazy("Account reactivated"),
+    "key_destroyed": lazy("Key destroyed"),
+    "access_export": lazy("Copy of a person's data"),
+    "export": lazy("Export"),
+    "backup": lazy("Backup"),
+    "backup_rewritten": lazy("Backup rewritten"),
+    "restore": lazy("Restore"),
+    "sweep": lazy("Sweep of files"),
+}
+"""What entries of the ledger are called."""
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts of an entry of the ledger: ids keep their name, kinds of rows are said in words."""
+    ids = [f"{name} #{counts[name]}" for name in ("run", "hold", "plan", "report") if name in counts]
+    rows = in_words({name: n for name, n in counts.items() if name not in ("run", "hold", "plan", "report")})
+    return pgettext("between the items of a list", ", ").join([*ids, *([rows] if rows else [])])
 
 
 def in_words(counts: Mapping[str, int]) -> str:

@@ -54,6 +54,7 @@ def test_an_entry_stands_in_the_transaction_of_what_it_tells_of(account):
 @pytest.mark.django_db(transaction=True)
 def test_many_who_append_at_once_make_one_chain(account):
     failed = []
+    LedgerHead.objects.get_or_create(pk=ledger.HEAD_ID, defaults={"entry_hash": ledger.BEGINNING})
 
     def write():
         try:

@@ -7,7 +7,7 @@ import datetime as dt
 
 from django.db.models import Q
 
-from agents.models import StatusChange
+from agents.models import StaleAgentTime, StatusChange
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
 
@@ -24,6 +24,7 @@ KEPT = (
         Lifetime.PEOPLE,
         people=("agent", "browser", "operating_system", "network_type", "round_trip_ms", "downlink_mbps", "address"),
     ),
+    Kept("agents.StaleAgentTime", Lifetime.UNTIL_USED, clock="started_at"),
     Kept("agents.StatusChange", Lifetime.CALL_DATA, clock="ended_at", people=("agent",)),
 )
 
@@ -40,3 +41,10 @@ def erase_status_changes(
     rows = StatusChange.objects.for_account(account).filter(ended_at__lt=before)
     rows = rows.exclude(keep) if keep else rows
     return delete_batch(rows, clock="ended_at", after=after, limit=limit)
+
+
+def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
+    """Deletes marks of stretches that lie before a moment: what they stand for is being deleted."""
+    rows = StaleAgentTime.objects.for_account(account).filter(started_at__lt=before, ended_at__lt=before)
+    rows = rows.exclude(keep) if keep else rows
+    return delete_batch(rows, clock="started_at", after=after, limit=limit)

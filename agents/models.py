@@ -352,6 +352,19 @@ class StatusChange(AccountOwned):
         return f"{self.agent_id} {self.status}"
 
 
+class StaleAgentTime(AccountOwned):
+    """A stretch in which what an agent did must be counted again; written with the changes, removed by whoever counted.
+
+    Marks are only added, never updated, so writers do not wait for each other.
+    """
+
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, help_text="Null: up to now.")
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "id"], name="stale_agent_time")]
+
+
 class DeviceCheck(AccountOwned):
     """What the desk found when an agent checked their browser, sound, picture and network."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, OuterRef, Q, Subquery
 
-from agents.models import Agent, SkillGroupMember, Status, StatusChange
+from agents.models import Agent, SkillGroupMember, StaleAgentTime, Status, StatusChange
 from agents.telling import tell_of_status
 from configuration.models import Account
 
@@ -109,24 +109,35 @@ def _chain(account: Account, agents: dict[int, Agent], new: list[StatusChange], 
 
     created: list[StatusChange] = []
     moved: list[StatusChange] = []
-    dropped: list[int] = []
+    dropped: list[StatusChange] = []
+    stale: set[tuple[dt.datetime, dt.datetime | None]] = set()
     current: list[tuple[Agent, StatusChange]] = []
     for agent_id, chain in chains.items():
         chain.sort(key=lambda row: (row.started_at, bytes(row.change_key)))
         end = chain[-1].ended_at if nexts[agent_id] is not None else None
         kept, overtaken = _without_overtaken(chain)
-        dropped += [row.pk for row in overtaken if row.pk is not None]
+        dropped += [row for row in overtaken if row.pk is not None]
         created += [row for row in kept if row.pk is None]
         for row, ends_at in zip(kept, [*(row.started_at for row in kept[1:]), end], strict=True):
-            if row.pk is not None and row.ended_at != ends_at:
+            if row.pk is None:
+                stale.add((row.started_at, ends_at))
+            elif row.ended_at != ends_at:
                 moved.append(row)
+                if ends_at is None or (row.ended_at is not None and row.ended_at < ends_at):
+                    stale.add((row.ended_at or row.started_at, ends_at))
             row.ended_at = ends_at
         if end is None:
             current.append((agents[agent_id], kept[-1]))
+    stale |= {(row.started_at, row.ended_at) for row in dropped}
     if dropped:
-        StatusChange.objects.filter(pk__in=dropped).delete()
+        StatusChange.objects.filter(pk__in=[row.pk for row in dropped]).delete()
     StatusChange.objects.bulk_create(created, batch_size=500)
     _write(StatusChange, moved, ["ended_at"])
+    # What a row that was cut short gave up is the stretch of the row that came behind it.
+    StaleAgentTime.objects.bulk_create(
+        [StaleAgentTime(account=account, started_at=start, ended_at=end) for start, end in sorted(stale, key=lambda one: one[0])],
+        batch_size=500,
+    )
     _bring_up_to_date(current, facts)
 
 

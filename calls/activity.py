@@ -10,14 +10,14 @@ import datetime as dt
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Status, StatusChange
-from calls.models import CallLeg, LegKind
+from agents.models import Agent, Status, StatusChange
+from calls.models import OPEN_STATES, Call, CallLeg, LegKind
 from configuration.models import Account
 
 
@@ -44,6 +44,10 @@ _RANK_OF_STATUS = {Activity.ACW: 2}
 _CHOSEN = 4
 _LONGEST_LEG = dt.timedelta(days=2)
 """A leg longer than this is a broken clock: it is not looked for."""
+_MOST_LEGS, _LONG_CALL = dt.timedelta(hours=4), dt.timedelta(hours=2)
+"""Nearly all legs are over this long after their offer; the others belong to calls of at least the second length, for
+nobody wraps up for two hours."""
+_OF_LEG = ("call_id", "offered_at", "answered_at", "ended_at", "wrap_up_ended_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,48 @@ class Leg:
     answered_at: dt.datetime | None
     ended_at: dt.datetime | None
     wrap_up_ended_at: dt.datetime | None
+    holds: Sequence[Sequence[str | None]] = ()
+    """Stretches on hold as `[from, to]` in ISO time; no `to`: still held."""
+
+
+@dataclass(slots=True)
+class Doings:
+    """What an agent's timeline is derived from."""
+
+    chosen: list[Chosen] = field(default_factory=list)
+    legs: list[Leg] = field(default_factory=list)
+
+
+def doings_within(*, account: Account, start: dt.datetime, end: dt.datetime) -> dict[int, Doings]:
+    """Of everybody who did anything in the window. What it costs depends on the window, not on how much lies before or
+    after it: of statuses that began earlier only the last of each agent is looked for, and of legs only those of calls
+    that last long or go on are looked for further back than a few hours."""
+    found: dict[int, Doings] = defaultdict(Doings)
+    columns = ("agent_id", "status", "reason", "started_at", "ended_at")
+    statuses = StatusChange.objects.for_account(account).order_by()
+    going_on = statuses.filter(Q(ended_at=None) | Q(ended_at__gt=start), agent_id=OuterRef("pk"), started_at__lte=start)
+    agents = Agent.objects.for_account(account).order_by()
+    at_start = [pk for pk in agents.values_list(Subquery(going_on.order_by("-started_at").values("pk")[:1]), flat=True) if pk]
+    for rows in (statuses.filter(started_at__gt=start, started_at__lt=end), statuses.filter(pk__in=at_start)):
+        for agent_id, *values in rows.values_list(*columns).iterator(chunk_size=5000):
+            found[agent_id].chosen.append(Chosen(*values))
+    legs = CallLeg.objects.for_account(account).filter(
+        Q(ended_at=None) | Q(ended_at__gt=start) | Q(wrap_up_ended_at__gt=start), kind=LegKind.AGENT, agent__isnull=False
+    )
+    back_to = start - _MOST_LEGS
+    long_calls = Call.objects.for_account(account).filter(
+        Q(total_seconds__gt=_LONG_CALL.total_seconds()) | Q(state__in=list(OPEN_STATES)),
+        started_at__gt=start - _LONGEST_LEG,
+        started_at__lt=back_to,
+    )
+    long_ids = list(long_calls.order_by().values_list("pk", flat=True))
+    parts = [legs.filter(offered_at__gt=back_to, offered_at__lt=end)]
+    if long_ids:
+        parts.append(legs.filter(call_id__in=long_ids, offered_at__gt=start - _LONGEST_LEG, offered_at__lte=back_to))
+    for part in parts:
+        for agent_id, *values in part.order_by().values_list("agent_id", *_OF_LEG, "holds").iterator(chunk_size=5000):
+            found[agent_id].legs.append(Leg(*values))
+    return found
 
 
 def activity_of(
@@ -97,9 +143,7 @@ def activity_of(
         offered_at__gt=start - _LONGEST_LEG,
         offered_at__lt=end,
     )
-    for agent_id, *values in rows.order_by().values_list(
-        "agent_id", "call_id", "offered_at", "answered_at", "ended_at", "wrap_up_ended_at"
-    ):
+    for agent_id, *values in rows.order_by().values_list("agent_id", *_OF_LEG):
         legs[agent_id].append(Leg(*values))
     return {agent_id: derive(chosen=chosen[agent_id], legs=legs[agent_id], start=start, end=end, at=at) for agent_id in ids}
 

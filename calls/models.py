@@ -349,6 +349,7 @@ class CallLeg(CallPart):
         indexes = [
             models.Index(fields=["account", "agent", "offered_at"], name="leg_agent"),
             models.Index(fields=["account", "answered_at"], name="leg_answered"),
+            models.Index(fields=["account", "offered_at"], name="leg_offered"),
         ]
 
     def __str__(self) -> str:

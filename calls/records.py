@@ -15,9 +15,10 @@ from typing import Any
 from django.db import connection
 
 from agents.matching import find_agents, find_skill_groups
+from agents.models import StaleAgentTime
 from callcenter_site.bulk import insert_rows
 from callcenter_site.phone_numbers import canonical
-from callcenter_site.slots import slots_between
+from callcenter_site.slots import SLOT, slot_of, slots_between
 from calls.hits import note_hits
 from calls.incoming import same_file, upload_key
 from calls.lifecycle import AudioFacts, CallFacts, EntryFacts, Event, LegFacts, StepFacts, fold, seconds
@@ -156,7 +157,9 @@ def replace(
     entries = [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]
     steps = [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]
     for model, rows in ((CallLeg, legs), (QueueEntry, entries), (IvrStep, steps)):
-        touched |= _replace_parts(model, old_ids, rows)
+        old = _replace_parts(model, old_ids, rows)
+        touched |= {slot for part in old for slot in _slots_of_old(part)}
+        _mark_open(account, [part["offered_at"] for part in old if model is CallLeg and part["ended_at"] is None], at)
     _note_seen_by([calls[key] for key in whole], legs, entries, old_ids)
     is_new = {calls[key].pk for key in folded if key not in stored}
     note_hits(account, list(calls.values()), steps, added_to={calls[key].pk for key in folded if key not in whole}, new=is_new)
@@ -337,8 +340,8 @@ def _step_row(account: Account, call: Call, step: StepFacts) -> SimpleNamespace:
     )
 
 
-def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.datetime]:
-    """Writes the parts of calls anew where they differ; the slots that the old ones stood in."""
+def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[dict[str, Any]]:
+    """Writes the parts of calls anew where they differ; what stood there before."""
     columns = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
     before: dict[int, list[tuple[Any, ...]]] = {pk: [] for pk in old_ids}
     if old_ids:
@@ -359,15 +362,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> set[dt.da
         gone = model.objects.filter(call_id__in=stale)
         gone._raw_delete(gone.db)
     insert_rows(model, columns, [[getattr(part, name) for name in columns] for part in fresh])
-    times = [columns.index(name) for name in ("offered_at", "answered_at", "ended_at", "entered_at") if name in columns]
-    return {
-        slot
-        for parts in before.values()
-        for values in parts
-        for index in times
-        if values[index] is not None
-        for slot in _slots(values[index], values[index])
-    }
+    return [dict(zip(columns, values, strict=True)) for parts in before.values() for values in parts]
 
 
 def _note_seen_by(calls: list[Call], legs: Iterable[Any], entries: Iterable[Any], old_ids: list[int]) -> None:
@@ -450,6 +445,21 @@ def _audio_row(model: type[CallAudio], account: Account, call: Call, audio: Audi
 
 def _mark(account: Account, slots: set[dt.datetime]) -> None:
     StaleCallSlot.objects.bulk_create([StaleCallSlot(account=account, slot=slot) for slot in sorted(slots)])
+
+
+def _mark_open(account: Account, offered: list[dt.datetime], at: dt.datetime) -> None:
+    """A leg that went on was counted, as far as time had passed. Where it now ends earlier, late news takes that back.
+    The slot of now and the one before need no mark: they are counted again anyway."""
+    late = [moment for moment in offered if slot_of(moment) + SLOT < slot_of(at)]
+    if late:
+        StaleAgentTime.objects.create(account=account, started_at=min(late))
+
+
+def _slots_of_old(part: dict[str, Any]) -> set[dt.datetime]:
+    """Of a part that was replaced; steps of the IVR stand in none."""
+    if (offered_at := part.get("offered_at")) is not None:
+        return _slots(offered_at, part["wrap_up_ended_at"] or part["ended_at"] or part["answered_at"] or offered_at)
+    return _slots(part["entered_at"], part["entered_at"]) if "entered_at" in part else set()
 
 
 def _slots_of_call(call: Call) -> set[dt.datetime]:

@@ -101,7 +101,7 @@ class Asked:
         return [
             (name, label, self.address({"step": name}))
             for name, label in reports.STEPS.items()
-            if 1 < self.period.n_days * STEP_POINTS[name] <= MAX_POINTS
+            if name in STEP_POINTS and 1 < self.period.n_days * STEP_POINTS[name] <= MAX_POINTS
         ]
 
 
@@ -119,7 +119,7 @@ def read(request: HttpRequest) -> Asked:
     except ValidationError as error:
         errors += error.messages
     try:
-        filters = reports.read_filters(query, actor=user)
+        filters = reports.read_filters({name: value for name, value in query.items() if name != "agent"}, actor=user)
     except ValidationError as error:
         errors += error.messages
     try:
@@ -131,7 +131,7 @@ def read(request: HttpRequest) -> Asked:
     except ValidationError as error:
         errors += error.messages
         step = reports.read_step({}, period)
-    if period.n_days * STEP_POINTS[step] > MAX_POINTS:
+    if step not in STEP_POINTS or period.n_days * STEP_POINTS[step] > MAX_POINTS:
         step = reports.read_step({}, period)
     try:
         compare, before = reports.read_comparison(query, period, at=at)

@@ -1,6 +1,5 @@
 """Figures of a period taken apart: by service number, and by hour of the week."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from analytics import reports
@@ -13,28 +12,17 @@ HOUR_METRICS = ("calls", "answered", "offered", "service_level", "abandonment_ra
 
 
 def by_service_number(*, actor: Actor, period: Period, filters: Filters) -> dict[str, Sums]:
-    """Counters of calls per number of the center's own; empty: no number. One query."""
-    found: dict[str, Sums] = {}
-    if reports.applies(Source.CALLS, actor=actor, filters=filters):
-        for row in reports.grouped(Source.CALLS, "service_number", actor=actor, period=period, filters=filters):
-            number = row.pop("service_number")
-            found.setdefault(number, Sums()).add(Source.CALLS, row)
-    return found
+    """Counters of calls per number of the center's own; empty: no number."""
+    return reports.split(Source.CALLS, "service_number", actor=actor, period=period, filters=filters)
 
 
 def by_hour_of_week(
     metric: Metric, *, actor: Actor, period: Period, filters: Filters
 ) -> dict[tuple[int, int], int | float | None]:
-    """One metric per day of the week (1 is Monday) and hour, of local time. Hours that had nothing are left out. One query."""
-    if not reports.applies(metric.source, actor=actor, filters=filters):
-        return {}
-    cells: dict[tuple[int, int], Sums] = defaultdict(Sums)
-    rows = reports.grouped(
-        metric.source, "slot", actor=actor, period=period, filters=filters, counters=tuple(sorted(metric.counters))
+    """One metric per day of the week (1 is Monday) and hour, of local time. Hours that had nothing are left out."""
+    cells = reports.split(
+        metric.source, reports.WEEKDAY_HOUR, actor=actor, period=period, filters=filters, counters=sorted(metric.counters)
     )
-    for row in rows:
-        local = row.pop("slot").astimezone(period.zone)
-        cells[local.isoweekday(), local.hour].add(metric.source, row)
     return {cell: metric.value(sums.of(metric.source)) for cell, sums in sorted(cells.items())}
 
 

@@ -38,8 +38,11 @@ def keep(account: Account, counted: Counted, *, unnamed: Collection[str] = (), p
             ErasedCount.objects.create(account=account, slot=slot, counts=_written(kept))
 
 
-def add_to(counted: dict[str, dict[dt.datetime, Counts]], *, account: Account, run: list[dt.datetime], plus: Plus) -> None:
-    """Adds what is kept of these slots to what was counted of them."""
+def add_to(
+    counted: dict[str, dict[dt.datetime, Counts]], *, account: Account, run: list[dt.datetime], plus: Plus
+) -> list[tuple[str, dt.datetime]]:
+    """Adds what is kept of these slots to what was counted of them; which tables and slots it was added to."""
+    added = []
     wanted = set(run)
     rows = ErasedCount.objects.for_account(account).within(run[0], run[-1] + dt.timedelta(minutes=1))
     for slot, counts in rows.values_list("slot", "counts"):
@@ -48,6 +51,8 @@ def add_to(counted: dict[str, dict[dt.datetime, Counts]], *, account: Account, r
         for table, kept in _read(counts).items():
             if table in counted:
                 counted[table][slot] = _sum(counted[table].get(slot, {}), kept, plus)
+                added.append((table, slot))
+    return added
 
 
 def names(counts: Mapping[str, Collection[Any]], numbers: Collection[str]) -> bool:

@@ -1,18 +1,62 @@
-"""How long figures live: counts name nobody and go by their own day, whatever becomes of the calls in them."""
+"""How long figures live: counts name nobody and go by their own day, whatever becomes of the calls in them.
+
+Counts of agents point to people by their row alone: of one who was erased the row stays, empty, and so do the counts.
+"""
 
 import datetime as dt
 from typing import Any
 
 from django.db.models import Q
 
-from analytics.models import CallInterval, CallTotal, ErasedCount, GroupTotal, QueueInterval, QueueTotal
+from analytics.models import (
+    AgentDay,
+    AgentInterval,
+    AgentTotal,
+    CallDay,
+    CallInterval,
+    CallTotal,
+    DispositionDay,
+    DispositionInterval,
+    ErasedCount,
+    GroupDay,
+    GroupTotal,
+    OfDay,
+    ProviderDay,
+    ProviderInterval,
+    QueueDay,
+    QueueInterval,
+    QueueTotal,
+)
 from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
 from configuration.models import Account
 
-COUNTS: tuple[type[Any], ...] = (CallInterval, CallTotal, QueueInterval, GroupTotal, QueueTotal, ErasedCount)
+COUNTS: tuple[type[Any], ...] = (
+    CallInterval,
+    CallTotal,
+    CallDay,
+    ProviderInterval,
+    ProviderDay,
+    DispositionInterval,
+    DispositionDay,
+    QueueInterval,
+    GroupTotal,
+    QueueTotal,
+    QueueDay,
+    GroupDay,
+    AgentInterval,
+    AgentTotal,
+    AgentDay,
+    ErasedCount,
+)
+
+
+def clock_of(model: type[Any]) -> str:
+    """The column that says which slot or day a table's counts are of."""
+    return "day" if issubclass(model, OfDay) else "slot"
+
 
 KEPT = (
-    *(Kept(model._meta.label, Lifetime.COUNTS, clock="slot") for model in COUNTS),
+    *(Kept(model._meta.label, Lifetime.COUNTS, clock=clock_of(model)) for model in COUNTS),
     Kept("analytics.FillMark", Lifetime.CONFIGURATION),
     Kept("analytics.Display", Lifetime.CONFIGURATION),
 )
@@ -21,7 +65,9 @@ KEPT = (
 def erase_counts(
     *, model: type[Any], account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None
 ) -> Batch:
-    """Deletes counts, of one of the tables of `COUNTS`, whose slot lies before a moment."""
-    rows = model.objects.for_account(account).filter(slot__lt=before)
+    """Deletes counts, of one of the tables of `COUNTS`, whose slot or local day lies before a moment."""
+    clock = clock_of(model)
+    bound = before.astimezone(account.zone).date() if clock == "day" else before
+    rows = model.objects.for_account(account).filter(**{f"{clock}__lt": bound})
     rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="slot", after=after, limit=limit)
+    return delete_batch(rows, clock=clock, after=after, limit=limit)

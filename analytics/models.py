@@ -1,4 +1,10 @@
-"""Counts per 15-minute slot. They name nobody, cost the same at any number of calls, and every figure is a sum of them."""
+"""Counts per 15-minute slot and per local day. They name nobody, cost the same at any number of calls, and every figure is
+a sum of them.
+
+What is counted of calls, queues and agents stands in three abstract models. Below each are tables that differ only in
+what they are counted by, the sums over all of it kept beside, and the local days, which `analytics.rollup` adds up once
+a day is over. A table is declared to the reports in `analytics.rollup.TABLES`.
+"""
 
 from typing import Any
 
@@ -8,18 +14,46 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import SkillGroup
-from analytics.querysets import CallCountsQuerySet, DisplayQuerySet, GroupCountsQuerySet, IntervalQuerySet
+from agents.models import Agent, SkillGroup
+from analytics.metrics import BUCKETS
+from analytics.querysets import (
+    AgentCountsQuerySet,
+    CallCountsQuerySet,
+    DisplayQuerySet,
+    GroupCountsQuerySet,
+    IntervalQuerySet,
+)
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from configuration.models import Account
 from configuration.scoping import AccountOwned
 
 
+class OfSlot(models.Model):
+    slot = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class OfDay(models.Model):
+    day = models.DateField(help_text="Local day of the account.")
+
+    class Meta:
+        abstract = True
+
+
+# --- Calls -----------------------------------------------------------------------------------------------------------
+
+
 class CallCounts(AccountOwned):
     """What is counted of the calls that started in a slot."""
 
-    slot = models.DateTimeField()
     n_calls = models.PositiveIntegerField(default=0, help_text="Without blocked ones.")
+    n_inbound = models.PositiveIntegerField(default=0)
+    n_inbound_answered = models.PositiveIntegerField(default=0)
+    n_outbound = models.PositiveIntegerField(default=0)
+    n_outbound_answered = models.PositiveIntegerField(default=0)
+    n_internal = models.PositiveIntegerField(default=0)
     n_open = models.PositiveIntegerField(default=0)
     n_blocked = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
@@ -30,8 +64,18 @@ class CallCounts(AccountOwned):
     n_to_manual = models.PositiveIntegerField(default=0, help_text="Asked for a person: entered a queue or rang an agent.")
     n_manual_answered = models.PositiveIntegerField(default=0, help_text="Asked for a person, and spoke to one.")
     n_never_reached = models.PositiveIntegerField(default=0, help_text="Asked for a person, ended, and never spoke to one.")
+    n_waited = models.PositiveIntegerField(default=0, help_text="Waited in a queue, and do so no more.")
+    n_rang = models.PositiveIntegerField(default=0, help_text="Inbound, and an agent's phone rang.")
+    n_abandoned_in_queue = models.PositiveIntegerField(default=0)
+    n_abandoned_ringing = models.PositiveIntegerField(default=0)
+    n_lost = models.PositiveIntegerField(
+        default=0,
+        help_text="Inbound, over, and served by nobody and nothing: no agent, IVR, external center, message or callback.",
+    )
     n_voicemail = models.PositiveIntegerField(default=0)
     n_transferred = models.PositiveIntegerField(default=0)
+    ivr_seconds = models.FloatField(default=0, help_text="Of calls that entered the IVR and left it.")
+    wait_seconds = models.FloatField(default=0, help_text="Of calls that waited: all their entries together.")
     talk_seconds = models.FloatField(default=0)
     hold_seconds = models.FloatField(default=0)
     wrap_up_seconds = models.FloatField(default=0)
@@ -48,12 +92,37 @@ class CallCounts(AccountOwned):
         abstract = True
 
 
-class CallInterval(CallCounts):
+class _ByNumber(models.Model):
     """By direction and service number (the center's own number)."""
 
     direction = models.CharField(max_length=10)
     service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
 
+    class Meta:
+        abstract = True
+
+
+class _ByProvider(models.Model):
+    """By direction and telecom provider of the customer's number; empty: not known."""
+
+    direction = models.CharField(max_length=10)
+    provider = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class _ByDisposition(models.Model):
+    """By direction and result code; empty: none was given."""
+
+    direction = models.CharField(max_length=10)
+    disposition = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class CallInterval(OfSlot, _ByNumber, CallCounts):
     class Meta:
         verbose_name = _("call count")
         verbose_name_plural = _("call counts")
@@ -62,7 +131,7 @@ class CallInterval(CallCounts):
         ]
 
 
-class CallTotal(CallCounts):
+class CallTotal(OfSlot, CallCounts):
     """All of them together. Kept beside the sums it is made of, so that a dashboard reads one row a slot."""
 
     class Meta:
@@ -71,10 +140,55 @@ class CallTotal(CallCounts):
         constraints = [models.UniqueConstraint(fields=["account", "slot"], name="call_total_once")]
 
 
-class QueueCounts(AccountOwned):
-    """What is counted of the queue entries of a slot, with how they ended, and of what agents answered in the slot."""
+class CallDay(OfDay, _ByNumber, CallCounts):
+    class Meta:
+        verbose_name = _("call count of a day")
+        verbose_name_plural = _("call counts of days")
+        constraints = [models.UniqueConstraint(fields=["account", "day", "direction", "service_number"], name="call_day_once")]
 
-    slot = models.DateTimeField()
+
+# Texts that people and platforms write are not held unique: MariaDB takes "Résolu" and "resolu" for one. That nobody
+# fills a slot twice at once is rollup's lock.
+
+
+class ProviderInterval(OfSlot, _ByProvider, CallCounts):
+    class Meta:
+        verbose_name = _("provider count")
+        verbose_name_plural = _("provider counts")
+        indexes = [models.Index(fields=["account", "slot"], name="provider_interval")]
+
+
+class ProviderDay(OfDay, _ByProvider, CallCounts):
+    class Meta:
+        verbose_name = _("provider count of a day")
+        verbose_name_plural = _("provider counts of days")
+        indexes = [models.Index(fields=["account", "day"], name="provider_day")]
+
+
+class DispositionInterval(OfSlot, _ByDisposition, CallCounts):
+    class Meta:
+        verbose_name = _("disposition count")
+        verbose_name_plural = _("disposition counts")
+        indexes = [models.Index(fields=["account", "slot"], name="disposition_interval")]
+
+
+class DispositionDay(OfDay, _ByDisposition, CallCounts):
+    class Meta:
+        verbose_name = _("disposition count of a day")
+        verbose_name_plural = _("disposition counts of days")
+        indexes = [models.Index(fields=["account", "day"], name="disposition_day")]
+
+
+# --- Queues ----------------------------------------------------------------------------------------------------------
+
+
+class QueueCounts(AccountOwned):
+    """What is counted of the queue entries of a slot, with how they ended, and of what agents answered in the slot.
+
+    The waits stand in buckets as well, `n_waited_20` those from 20 s to the next edge of `metrics.WAIT_EDGES`: once of
+    all who waited, once of those who were answered.
+    """
+
     n_entries = models.PositiveIntegerField(default=0)
     n_open = models.PositiveIntegerField(default=0)
     n_answered = models.PositiveIntegerField(default=0)
@@ -94,10 +208,10 @@ class QueueCounts(AccountOwned):
     answered_wait_seconds = models.FloatField(default=0)
     abandoned_wait_seconds = models.FloatField(default=0)
     longest_wait_seconds = models.FloatField(default=0)
-    wait_histogram = models.JSONField(default=list, help_text="Entries that waited, by the edges in metrics.WAIT_EDGES.")
     n_legs = models.PositiveIntegerField(
         default=0, help_text="Answered legs of the group's agents that are over, by when they were answered."
     )
+    n_held = models.PositiveIntegerField(default=0, help_text="Of these legs, those with a hold.")
     talk_seconds = models.FloatField(default=0, help_text="Of these legs.")
     hold_seconds = models.FloatField(default=0, help_text="Of these legs.")
     wrap_up_seconds = models.FloatField(default=0, help_text="Of these legs.")
@@ -106,19 +220,30 @@ class QueueCounts(AccountOwned):
         abstract = True
 
 
-class QueueInterval(QueueCounts):
-    """By skill group, and by direction and service number of the call. `skill_group` null: a group the portal does not know."""
+for _name in BUCKETS:
+    QueueCounts.add_to_class(_name, models.PositiveIntegerField(default=0))
+
+
+class _ByGroup(models.Model):
+    """By skill group; null: one the portal does not know."""
 
     skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+")
-    direction = models.CharField(max_length=10)
-    service_number = models.CharField(max_length=NUMBER_LENGTH, blank=True)
 
     objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
+        abstract = True
+
+
+# A null group is not held unique by any database: here too it is rollup's lock.
+
+
+class QueueInterval(_ByGroup, OfSlot, _ByNumber, QueueCounts):
+    """By skill group, and by direction and service number of the call."""
+
+    class Meta:
         verbose_name = _("queue count")
         verbose_name_plural = _("queue counts")
-        # A null group is not held unique by any database: that nobody fills a slot twice at once is rollup's lock.
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "slot", "skill_group", "direction", "service_number"], name="queue_interval_once"
@@ -126,12 +251,8 @@ class QueueInterval(QueueCounts):
         ]
 
 
-class GroupTotal(QueueCounts):
-    """By skill group alone; null as above."""
-
-    skill_group = models.ForeignKey(SkillGroup, on_delete=models.PROTECT, null=True, related_name="+")
-
-    objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
+class GroupTotal(_ByGroup, OfSlot, QueueCounts):
+    """By skill group alone."""
 
     class Meta:
         verbose_name = _("skill group total")
@@ -139,7 +260,7 @@ class GroupTotal(QueueCounts):
         constraints = [models.UniqueConstraint(fields=["account", "slot", "skill_group"], name="group_total_once")]
 
 
-class QueueTotal(QueueCounts):
+class QueueTotal(OfSlot, QueueCounts):
     """All groups together."""
 
     objects = CallCountsQuerySet.as_manager()  # type: ignore[misc]
@@ -150,10 +271,110 @@ class QueueTotal(QueueCounts):
         constraints = [models.UniqueConstraint(fields=["account", "slot"], name="queue_total_once")]
 
 
-class ErasedCount(AccountOwned):
+class QueueDay(_ByGroup, OfDay, _ByNumber, QueueCounts):
+    class Meta:
+        verbose_name = _("queue count of a day")
+        verbose_name_plural = _("queue counts of days")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "day", "skill_group", "direction", "service_number"], name="queue_day_once"
+            )
+        ]
+
+
+class GroupDay(_ByGroup, OfDay, QueueCounts):
+    class Meta:
+        verbose_name = _("skill group total of a day")
+        verbose_name_plural = _("skill group totals of days")
+        constraints = [models.UniqueConstraint(fields=["account", "day", "skill_group"], name="group_day_once")]
+
+
+# --- Agents ----------------------------------------------------------------------------------------------------------
+
+
+class AgentCounts(AccountOwned):
+    """What agents did in a slot.
+
+    Seconds of the six states are wall clock, split at the slot's borders (METRICS §2.4); together they are the time
+    online. What still goes on is counted up to the moment of the fill. Everything else is counted whole in one slot:
+    offers by when they were made, legs by when they were answered, answers from the queue by when the queue was
+    entered, ratings by when the call started.
+    """
+
+    available_seconds = models.FloatField(default=0)
+    ringing_seconds = models.FloatField(default=0)
+    on_call_seconds = models.FloatField(default=0, help_text="Hold included.")
+    acw_seconds = models.FloatField(default=0)
+    not_ready_seconds = models.FloatField(default=0)
+    break_seconds = models.FloatField(default=0)
+    on_hold_seconds = models.FloatField(default=0, help_text="Wall clock; a part of the seconds on a call.")
+    n_offers = models.PositiveIntegerField(default=0, help_text="Calls offered to the agent; their own outbound calls are none.")
+    n_offers_open = models.PositiveIntegerField(default=0)
+    n_offers_answered = models.PositiveIntegerField(default=0)
+    n_not_taken = models.PositiveIntegerField(default=0, help_text="Offers not answered, refused or met by a busy phone.")
+    n_inbound_legs = models.PositiveIntegerField(default=0)
+    n_outbound_legs = models.PositiveIntegerField(default=0)
+    n_internal_legs = models.PositiveIntegerField(default=0)
+    n_legs = models.PositiveIntegerField(default=0, help_text="Answered legs that are over.")
+    n_held = models.PositiveIntegerField(default=0, help_text="Of these legs, those with a hold.")
+    n_short = models.PositiveIntegerField(default=0, help_text="Of these legs, those connected for less than ten seconds.")
+    n_passed_on = models.PositiveIntegerField(default=0, help_text="Of these legs, those whose agent transferred the call.")
+    talk_seconds = models.FloatField(default=0, help_text="Of these legs.")
+    hold_seconds = models.FloatField(default=0, help_text="Of these legs.")
+    wrap_up_seconds = models.FloatField(default=0, help_text="Of these legs.")
+    n_answered = models.PositiveIntegerField(default=0, help_text="Queue entries the agent answered.")
+    n_at_once = models.PositiveIntegerField(default=0)
+    answered_wait_seconds = models.FloatField(default=0)
+    n_rating_asked = models.PositiveIntegerField(default=0, help_text="Of calls the agent was the last to take.")
+    n_rated = models.PositiveIntegerField(default=0)
+    n_satisfied = models.PositiveIntegerField(default=0)
+    rating_sum = models.FloatField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class _ByAgent(models.Model):
+    """By agent; null: one the portal does not know. A null agent is not held unique by any database."""
+
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+
+    objects = AgentCountsQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        abstract = True
+
+
+class AgentInterval(_ByAgent, OfSlot, AgentCounts):
+    class Meta:
+        verbose_name = _("agent count")
+        verbose_name_plural = _("agent counts")
+        constraints = [models.UniqueConstraint(fields=["account", "slot", "agent"], name="agent_interval_once")]
+        indexes = [models.Index(fields=["agent", "slot"], name="agent_interval_agent")]
+
+
+class AgentTotal(OfSlot, AgentCounts):
+    """All agents together."""
+
+    objects = CallCountsQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("agent total")
+        verbose_name_plural = _("agent totals")
+        constraints = [models.UniqueConstraint(fields=["account", "slot"], name="agent_total_once")]
+
+
+class AgentDay(_ByAgent, OfDay, AgentCounts):
+    class Meta:
+        verbose_name = _("agent count of a day")
+        verbose_name_plural = _("agent counts of days")
+        constraints = [models.UniqueConstraint(fields=["account", "day", "agent"], name="agent_day_once")]
+        indexes = [models.Index(fields=["agent", "day"], name="agent_day_agent")]
+
+
+class ErasedCount(OfSlot, AccountOwned):
     """What calls of a slot count for that were erased on request: added to what is counted from the facts that are left."""
 
-    slot = models.DateTimeField()
     counts = models.JSONField(default=dict, help_text="By table: [key, counts] for each of its rows.")
 
     objects = IntervalQuerySet.as_manager()  # type: ignore[misc]
@@ -165,12 +386,25 @@ class ErasedCount(AccountOwned):
         constraints = [models.UniqueConstraint(fields=["account", "slot"], name="erased_count_once")]
 
 
+# --- How far ---------------------------------------------------------------------------------------------------------
+
+
 class FillMark(AccountOwned):
     """How far an account's counts are filled, shown on every dashboard as their freshness. Its row is the lock of the fill."""
 
     filled_at = models.DateTimeField(_("counted"), null=True, help_text="Everything marked before this moment is counted.")
     n_slots = models.PositiveIntegerField(default=0, help_text="Filled in the last pass.")
     seconds = models.FloatField(default=0, help_text="What the last pass took.")
+    agents_to = models.DateTimeField(null=True, help_text="Up to when the time of agents is counted.")
+    zone = models.CharField(max_length=63, blank=True, help_text="Whose local days the day totals are.")
+    days_to = models.DateField(null=True, help_text="Local days before this one have their totals.")
+    backlog_to = models.DateTimeField(
+        null=True, help_text="Slots before this one are counted once more, for tables that are younger than they; null: none."
+    )
+    recounted_at = models.DateTimeField(_("counted again"), null=True, help_text="When the last days were counted again.")
+    n_drifted = models.PositiveIntegerField(
+        _("slots that had drifted"), default=0, help_text="Found and repaired by then; it should be 0."
+    )
 
     class Meta:
         verbose_name = _("freshness")

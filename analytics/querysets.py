@@ -3,14 +3,21 @@
 import datetime as dt
 from typing import Self
 
+from agents.models import Agent
 from agents.querysets import own_groups, sees_account
 from configuration.models import Role
 from configuration.scoping import AccountQuerySet, Actor
 
 
 class IntervalQuerySet(AccountQuerySet):
+    """Of tables of slots, or of days."""
+
     def within(self, start: dt.datetime, end: dt.datetime) -> Self:
         return self.filter(slot__gte=start, slot__lt=end)
+
+    def on_days(self, first: dt.date, last: dt.date) -> Self:
+        """Local days, both included."""
+        return self.filter(day__gte=first, day__lte=last)
 
 
 class CallCountsQuerySet(IntervalQuerySet):
@@ -42,3 +49,10 @@ class DisplayQuerySet(AccountQuerySet):
         own = set(own_groups(actor).values_list("skill_group_id", flat=True))
         shown = rows.order_by().values_list("pk", "group_ids")
         return rows.filter(pk__in=[pk for pk, group_ids in shown if group_ids and own.issuperset(group_ids)])
+
+
+class AgentCountsQuerySet(IntervalQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """Counts of people: seen by whoever sees the agent; of agents the portal does not know, by who sees the account."""
+        rows = super().visible_to(actor)
+        return rows if sees_account(actor) else rows.filter(agent_id__in=Agent.objects.visible_to(actor).order_by().values("pk"))

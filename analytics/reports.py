@@ -1,193 +1,157 @@
-"""Figures of the past: sums of interval counts over a period, as a whole, in steps of local time, and by skill group.
+"""Figures of the past: sums of counts over a period, by time and by what was counted. Nothing here reads a call.
 
-Periods are whole local days of the account. A step is a stretch of local wall time; where a clock is put back, the
-hour that comes twice is two steps, told apart by their offset from UTC. Nothing here reads a call.
+`query` answers any question of metrics x dimensions x filters; `summary`, `series` and `by_skill_group` are the questions
+a dashboard asks most. All of them choose the smallest table that can answer (`rollup.TABLES`), read whole local days that
+are over from the totals of days and the rest from the slots, and add counters up first and divide last. So an answer
+costs as much as it has rows, whatever the number of calls, and a figure is the same on every page.
+
+Periods are whole local days of the account (`periods`). What an actor may see follows from their data scope: the whole
+account, the queues of their own skill groups and their colleagues, or themselves as an agent. What a source cannot say
+under a scope or filter is None in `figures`; `read_question` refuses it with a reason.
 """
 
 import datetime as dt
-import re
-import zoneinfo
+import difflib
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Max, Min, Sum
-from django.utils import formats
+from django.db.models import DateField, F, Min, Value
+from django.db.models.functions import ExtractHour, ExtractIsoWeekDay, TruncMonth, TruncWeek
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import gettext_lazy
 
-from agents.models import SkillGroup
+from agents.models import Agent, SkillGroup, StaleAgentTime
 from agents.querysets import sees_account
-from analytics.metrics import CATALOGUE, MAXIMA, Counters, Source
-from analytics.models import CallInterval, CallTotal, FillMark, GroupTotal, QueueInterval, QueueTotal
-from callcenter_site.slots import SLOT, day_bounds, slot_of, slots_between
+from analytics import rollup
+from analytics.metrics import CATALOGUE, MAXIMA, METRICS, Counters, Metric, Source
+from analytics.models import FillMark
+from analytics.periods import (
+    COMPARISONS,
+    MAX_DAYS,
+    OF_DAYS,
+    PRESETS,
+    STEPS,
+    Period,
+    Stretch,
+    beginning,
+    labels,
+    read_comparison,
+    read_period,
+    stretches,
+)
+from analytics.rollup import Table
+from callcenter_site.phone_numbers import canonical
+from callcenter_site.slots import SLOT, day_bounds
 from calls.models import CallEvent, Direction, EventState, StaleCallSlot
 from configuration.models import Account, Role
 from configuration.scoping import Actor
 
-MAX_DAYS = 400
-PRESETS: dict[str, Promise] = {
-    "today": gettext_lazy("Today"),
-    "yesterday": gettext_lazy("Yesterday"),
-    "last_7_days": gettext_lazy("Last 7 days"),
-    "this_month": gettext_lazy("This month"),
-    "last_month": gettext_lazy("Last month"),
-}
-STEPS: dict[str, Promise] = {
-    "half_hour": gettext_lazy("Half hour"),
-    "hour": gettext_lazy("Hour"),
-    "day": gettext_lazy("Day"),
-}
-COMPARISONS: dict[str, Promise] = {
-    "before": gettext_lazy("The period before"),
-    "week": gettext_lazy("A week earlier"),
-    "four_weeks": gettext_lazy("Four weeks earlier"),
-    "year": gettext_lazy("52 weeks earlier"),
-}
-_WEEKS_EARLIER = {"week": 1, "four_weeks": 4, "year": 52}
-_STEP_MINUTES = {"half_hour": 30, "hour": 60}
-_ONE_DAY = dt.timedelta(days=1)
+__all__ = [  # what callers find here beside our own
+    "COMPARISONS",
+    "MAX_DAYS",
+    "PRESETS",
+    "STEPS",
+    "Period",
+    "Stretch",
+    "read_comparison",
+    "read_period",
+]
 
 Figures = dict[str, int | float | None]
+_ONE_DAY = dt.timedelta(days=1)
 
-
-# --- Which period ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Local days from `first` to `last`, both included. `until` cuts the last day short, for a fair comparison."""
-
-    first: dt.date
-    last: dt.date
-    zone: zoneinfo.ZoneInfo
-    preset: str = ""
-    until: dt.datetime | None = None
-
-    @property
-    def start(self) -> dt.datetime:
-        return day_bounds(self.first, self.zone)[0]
-
-    @property
-    def end(self) -> dt.datetime:
-        end = day_bounds(self.last, self.zone)[1]
-        return min(end, self.until) if self.until else end
-
-    @property
-    def n_days(self) -> int:
-        return (self.last - self.first).days + 1
-
-    def before(self, *, at: dt.datetime, weeks: int = 0) -> "Period":
-        """The period to compare with: as many days just before, months with months; or the same days so many weeks
-        earlier. A period that still runs is compared with as much of the other as has passed of it."""
-        if weeks:
-            first, last = self.first - _ONE_DAY * 7 * weeks, self.last - _ONE_DAY * 7 * weeks
-        elif self.preset in ("this_month", "last_month"):
-            last = self.first - _ONE_DAY
-            first = last.replace(day=1)
-        else:
-            first, last = self.first - _ONE_DAY * self.n_days, self.first - _ONE_DAY
-        if not self.start <= at < self.end:
-            return Period(first, last, self.zone)
-        here = at.astimezone(self.zone)
-        cut = dt.datetime.combine(min(first + (here.date() - self.first), last), here.time(), tzinfo=self.zone)
-        return Period(first, cut.date(), self.zone, until=slot_of(cut))
-
-
-def read_period(parameters: Mapping[str, str], *, zone: zoneinfo.ZoneInfo, at: dt.datetime) -> Period:
-    """The period that `period` names, or `from` and `to` bound; today if nothing is said. ValidationError names the field."""
-    today = at.astimezone(zone).date()
-    if parameters.get("from") or parameters.get("to"):
-        first, last = _day(parameters, "from", zone), _day(parameters, "to", zone)
-        first, last = first or last or today, last or max(first or today, today)
-        if first > last:
-            raise ValidationError({"to": _("The period ends before it begins.")})
-        if (last - first).days >= MAX_DAYS:
-            raise ValidationError({"to": _("A period may be at most %(n)s days long.") % {"n": MAX_DAYS}})
-        return Period(first, last, zone)
-    preset = parameters.get("period") or "today"
-    if preset not in PRESETS:
-        raise ValidationError(
-            {
-                "period": _("%(value)s is no period; choose one of %(known)s.")
-                % {"value": preset[:40], "known": ", ".join(PRESETS)}
-            }
-        )
-    first, last = _preset_days(preset, today)
-    return Period(first, last, zone, preset)
-
-
-def read_comparison(parameters: Mapping[str, str], period: Period, *, at: dt.datetime) -> tuple[str, Period]:
-    """What the period is compared with, and its name. ValidationError names the field."""
-    name = parameters.get("compare") or "before"
-    if name not in COMPARISONS:
-        raise ValidationError(
-            {"compare": _("This is no comparison; choose one of %(known)s.") % {"known": ", ".join(COMPARISONS)}}
-        )
-    return name, period.before(at=at, weeks=_WEEKS_EARLIER.get(name, 0))
-
-
-def _preset_days(preset: str, today: dt.date) -> tuple[dt.date, dt.date]:
-    match preset:
-        case "yesterday":
-            return today - _ONE_DAY, today - _ONE_DAY
-        case "last_7_days":
-            return today - 6 * _ONE_DAY, today
-        case "this_month":
-            return today.replace(day=1), today
-        case "last_month":
-            last = today.replace(day=1) - _ONE_DAY
-            return last.replace(day=1), last
-        case _:
-            return today, today
-
-
-def _day(parameters: Mapping[str, str], name: str, zone: zoneinfo.ZoneInfo) -> dt.date | None:
-    text = parameters.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-            raise ValueError
-        day = dt.date.fromisoformat(text)
-        if not 1970 <= day.year <= 9998:
-            raise ValueError
-        day_bounds(day, zone)
-    except (ValueError, OverflowError) as error:
-        raise ValidationError({name: _("This is not a day; write it like 2026-01-31.")}) from error
-    return day
+WEEKDAY_HOUR = "weekday_hour"
+KEYS: dict[str, str] = {
+    "direction": "direction",
+    "service_number": "service_number",
+    "provider": "provider",
+    "disposition": "disposition",
+    "skill_group": "skill_group_id",
+    "agent": "agent_id",
+}
+"""What figures can be asked by and narrowed to, with the column that says it. None as a skill group or agent stands for
+those in events that the portal does not know, "" as a provider or disposition for none given."""
+DIMENSIONS: dict[str, Promise] = {
+    **STEPS,
+    WEEKDAY_HOUR: gettext_lazy("Weekday and hour"),
+    "direction": gettext_lazy("Direction"),
+    "service_number": gettext_lazy("Service number"),
+    "provider": gettext_lazy("Telecom provider"),
+    "disposition": gettext_lazy("Disposition"),
+    "skill_group": gettext_lazy("Skill group"),
+    "agent": gettext_lazy("Agent"),
+}
 
 
 # --- Whose calls -----------------------------------------------------------------------------------------------------
 
+Narrowed = Mapping[str, tuple[Any, ...]]
+"""Of each key dimension the values that count; a dimension that is not named counts whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Narrows the counts. Calls are not counted by skill group: with one, only the figures of queues apply."""
+    """What a dashboard is narrowed to. Calls are not counted by skill group: with one, only the figures of queues apply;
+    with an agent, only those of agents."""
 
     skill_group: SkillGroup | None = None
     direction: str = ""
     service_number: str = ""
+    agent: Agent | None = None
+    provider: str = ""
+    disposition: str = ""
+
+    @property
+    def narrowed(self) -> Narrowed:
+        values: dict[str, Any] = {
+            "direction": self.direction,
+            "service_number": self.service_number,
+            "provider": self.provider,
+            "disposition": self.disposition,
+            "skill_group": self.skill_group.pk if self.skill_group else None,
+            "agent": self.agent.pk if self.agent else None,
+        }
+        return {name: (value,) for name, value in values.items() if value}
 
 
 def read_filters(parameters: Mapping[str, str], *, actor: Actor) -> Filters:
-    """ValidationError names the field. A skill group of another account is one that does not exist."""
-    group: SkillGroup | None = None
-    if text := parameters.get("skill_group", ""):
-        rows = SkillGroup.objects.visible_to(actor)
-        is_number = text.isascii() and text.isdecimal() and len(text) <= 18
-        group = rows.filter(pk=int(text)).first() if is_number else None
-        if group is None:
-            raise ValidationError({"skill_group": _("There is no such skill group.")})
+    """ValidationError names the field. A row of another account is one that does not exist."""
+    group = _visible(SkillGroup, parameters.get("skill_group", ""), "skill_group", actor)
+    agent = _visible(Agent, parameters.get("agent", ""), "agent", actor)
     direction = parameters.get("direction", "")
     if direction and direction not in Direction.values:
-        raise ValidationError(
-            {"direction": _("This is not a direction; choose one of %(known)s.") % {"known": ", ".join(Direction.values)}}
-        )
-    return Filters(group, direction, parameters.get("service_number", "")[:64])
+        raise ValidationError({"direction": _no_direction()})
+    return Filters(
+        group,
+        direction,
+        parameters.get("service_number", "")[:64],
+        agent,
+        parameters.get("provider", "")[:60],
+        parameters.get("disposition", "")[:60],
+    )
+
+
+def _visible(model: Any, text: str, name: str, actor: Actor) -> Any:
+    if not text:
+        return None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 18
+    row = model.objects.visible_to(actor).filter(pk=int(text)).first() if is_number else None
+    if row is None:
+        raise ValidationError({name: _unknown(name)})
+    return row
+
+
+def _unknown(name: str) -> str:
+    return _("There is no such skill group.") if name == "skill_group" else _("There is no such agent.")
+
+
+def _no_direction() -> str:
+    return _("This is not a direction; choose one of %(known)s.") % {"known": ", ".join(Direction.values)}
 
 
 def read_step(parameters: Mapping[str, str], period: Period) -> str:
@@ -201,36 +165,47 @@ def read_step(parameters: Mapping[str, str], period: Period) -> str:
 
 
 def applies(source: Source, *, actor: Actor, filters: Filters) -> bool:
-    """Whether figures of a source can be given: counts of calls know no skill group, counts of queues no person."""
-    if source is Source.CALLS:
-        return filters.skill_group is None and sees_account(actor)
-    return sees_account(actor) or getattr(actor, "data_scope", None) == Role.DataScope.GROUPS
+    """Whether figures of a source can be given."""
+    return _table(source, set(filters.narrowed), actor) is not None
+
+
+def _table(source: Source, dimensions: set[str], actor: Actor) -> Table | None:
+    """The fewest rows that tell these dimensions apart; None: nothing does, or not for this actor's scope."""
+    needed = {KEYS[name] for name in dimensions}
+    if not sees_account(actor):
+        is_of_groups = getattr(actor, "data_scope", None) == Role.DataScope.GROUPS
+        if source is Source.CALLS or (source is Source.QUEUES and not is_of_groups) or getattr(actor, "pk", None) is None:
+            return None
+        needed.add("skill_group_id" if source is Source.QUEUES else "agent_id")
+    return next((table for table in rollup.TABLES if table.source is source and needed <= set(table.keys)), None)
 
 
 # --- Sums ------------------------------------------------------------------------------------------------------------
 
-
-_CALL_COUNTERS = tuple(sorted({name for metric in CATALOGUE if metric.source is Source.CALLS for name in metric.counters}))
-_QUEUE_COUNTERS = tuple(sorted({name for metric in CATALOGUE if metric.source is Source.QUEUES for name in metric.counters}))
+_COUNTERS: dict[Source, tuple[str, ...]] = {
+    source: tuple(sorted({name for metric in CATALOGUE if metric.source is source for name in metric.counters}))
+    for source in Source
+}
 
 
 @dataclass(slots=True)
 class Sums:
-    """The counters of some slots, added up; of each source."""
+    """Counters added up; of each source."""
 
-    calls: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(_CALL_COUNTERS, 0))
-    queues: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(_QUEUE_COUNTERS, 0))
+    calls: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(_COUNTERS[Source.CALLS], 0))
+    queues: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(_COUNTERS[Source.QUEUES], 0))
+    agents: dict[str, int | float] = field(default_factory=lambda: dict.fromkeys(_COUNTERS[Source.AGENTS], 0))
 
     def of(self, source: Source) -> dict[str, int | float]:
-        return self.calls if source is Source.CALLS else self.queues
+        counters: dict[str, int | float] = getattr(self, source.value)
+        return counters
 
     def add(self, source: Source, counters: Counters) -> None:
         sums = self.of(source)
         for name, value in counters.items():
-            sums[name] = max(sums[name], value) if name in MAXIMA else sums[name] + value
-
-
-_COUNTERS = {Source.CALLS: _CALL_COUNTERS, Source.QUEUES: _QUEUE_COUNTERS}
+            if value:
+                # Sums of exact milliseconds: what binary fractions add behind the third digit is not part of them.
+                sums[name] = max(sums[name], value) if name in MAXIMA else round(sums[name] + value, 3)
 
 
 def figures(sums: Sums, *, actor: Actor, filters: Filters, sources: Iterable[Source] = tuple(Source)) -> Figures:
@@ -245,11 +220,14 @@ def summary(*, actor: Actor, period: Period, filters: Filters) -> Figures:
 
 
 def sum_up(*, actor: Actor, period: Period, filters: Filters) -> Sums:
-    """The counters of the whole period; two queries."""
+    """The counters of the whole period; four queries."""
     sums = Sums()
-    for source, names in _COUNTERS.items():
-        if applies(source, actor=actor, filters=filters):
-            sums.add(source, _none_is_zero(_rows(source, actor, period, filters).aggregate(**_totals(names))))
+    known_to = _days_to(actor)
+    for source in Source:
+        table = _table(source, set(filters.narrowed), actor)
+        if table is not None:
+            for _found, counters in _read(table, actor, period, filters.narrowed, known_to=known_to):
+                sums.add(source, counters)
     return sums
 
 
@@ -264,19 +242,19 @@ class Step:
 
 
 def series(*, actor: Actor, period: Period, filters: Filters, step: str) -> list[Step]:
-    """The period in steps, in order, those without a call included; two queries."""
-    steps = _steps(period, step)
-    step_of = {slot: index for index, slots in enumerate(steps) for slot in slots}
-    sums = [Sums() for _ in steps]
-    for source, names in _COUNTERS.items():
-        if applies(source, actor=actor, filters=filters):
-            rows = _rows(source, actor, period, filters).values("slot").annotate(**_totals(names))
-            for row in rows:
-                sums[step_of[row.pop("slot")]].add(source, row)
-    labels = _labels([slots[0].astimezone(period.zone) for slots in steps], period, step)
+    """The period in steps, in order, those without a call included; four queries."""
+    parts = stretches(period, step)
+    place_of = _places(parts, step)
+    sums = [Sums() for _part in parts]
+    known_to = _days_to(actor)
+    for source in Source:
+        table = _table(source, set(filters.narrowed), actor)
+        if table is not None and parts:
+            for (when, *_keys), counters in _read(table, actor, period, filters.narrowed, step=step, known_to=known_to):
+                sums[place_of[when]].add(source, counters)
     return [
-        Step(slots[0].astimezone(period.zone), (slots[-1] + SLOT).astimezone(period.zone), label, of_step)
-        for slots, label, of_step in zip(steps, labels, sums, strict=True)
+        Step(part.start, part.end, label, of_step)
+        for part, label, of_step in zip(parts, labels(parts, period, step), sums, strict=True)
     ]
 
 
@@ -289,88 +267,439 @@ def total(steps: Iterable[Step]) -> Sums:
     return sums
 
 
-def by_skill_group(*, actor: Actor, period: Period, filters: Filters) -> dict[int | None, Sums]:
-    """Counters of queues per skill group that had any; None: groups the portal does not know. One query."""
-    found: dict[int | None, Sums] = {}
-    if applies(Source.QUEUES, actor=actor, filters=filters):
-        rows = (
-            _rows(Source.QUEUES, actor, period, filters, by_group=True)
-            .values("skill_group_id")
-            .annotate(**_totals(_QUEUE_COUNTERS))
+def by_skill_group(*, actor: Actor, period: Period, filters: Filters) -> dict[Any, Sums]:
+    """Counters of queues per skill group that had any; None: groups the portal does not know. Two queries."""
+    return split(Source.QUEUES, "skill_group", actor=actor, period=period, filters=filters)
+
+
+def by_agent(*, actor: Actor, period: Period, filters: Filters) -> dict[Any, Sums]:
+    """Counters of agents per agent who did anything; None: agents the portal does not know. Two queries."""
+    return split(Source.AGENTS, "agent", actor=actor, period=period, filters=filters)
+
+
+def split(
+    source: Source, dimension: str, *, actor: Actor, period: Period, filters: Filters, counters: Sequence[str] = ()
+) -> dict[Any, Sums]:
+    """Counters of a source, all or some, by one of `KEYS` or by "weekday_hour" (a day, 1 is Monday, and an hour); empty
+    where the source does not apply. Two queries."""
+    found: dict[Any, Sums] = defaultdict(Sums)
+    is_time = dimension == WEEKDAY_HOUR
+    table = _table(source, {*filters.narrowed} if is_time else {dimension, *filters.narrowed}, actor)
+    if table is not None:
+        read = _read(
+            table,
+            actor,
+            period,
+            filters.narrowed,
+            keys=() if is_time else (KEYS[dimension],),
+            step=WEEKDAY_HOUR if is_time else "",
+            known_to=_days_to(actor),
+            counters=counters,
         )
-        for row in rows:
-            group_id = row.pop("skill_group_id")
-            found[group_id] = Sums()
-            found[group_id].add(Source.QUEUES, row)
+        for key, counted in read:
+            found[key[0] if is_time else key[1]].add(source, counted)
+    return dict(found)
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def _days_to(actor: Actor) -> dt.date | None:
+    """The local day before which days have totals of the account's own zone."""
+    mark = FillMark.objects.visible_to(actor).select_related("account").first()
+    return None if mark is None else rollup.days_to(mark.account, mark)
+
+
+def _read(
+    table: Table,
+    actor: Actor,
+    period: Period,
+    narrowed: Narrowed,
+    *,
+    keys: Sequence[str] = (),
+    step: str = "",
+    known_to: dt.date | None,
+    counters: Sequence[str] = (),
+) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
+    """Sums by step and keys: `(when, *keys)` with the counters. `when` is a slot, the first day of a step of days, a
+    weekday (1 is Monday) with its hour, or None if no step is asked for; the same one may come twice.
+
+    One query where the days that are not added up yet are one at most, else two.
+    """
+    names = tuple(counters) or _COUNTERS[table.source]
+    filters = {f"{KEYS[name]}__in": values for name, values in narrowed.items()}
+    days, start = _whole_days(period, known_to) if step in OF_DAYS or not step else (None, period.start)
+    parts = []
+    if days is not None:
+        rows = table.days.objects.visible_to(actor).on_days(*days).filter(**filters).order_by()
+        parts.append(_grouped(rows.annotate(when=_FIRST_DAY[step]), keys, names))
+    is_one_day = False
+    if start < period.end:
+        rows = table.slots.objects.visible_to(actor).within(start, period.end).filter(**filters).order_by()
+        here = start.astimezone(period.zone).date()
+        is_one_day = here == period.last
+        if not step or (step in OF_DAYS and is_one_day):
+            one_day = Value(beginning(here, step) if step else None, output_field=DateField(null=True))
+            parts.append(_grouped(rows.annotate(when=one_day), keys, names))
+        elif step == WEEKDAY_HOUR:
+            yield from _weekday_hours(rows, period, keys, names)
+        else:
+            for (slot, *found), counted in _rows(_grouped(rows.annotate(when=F("slot")), keys, names), len(keys), names):
+                when = beginning(slot.astimezone(period.zone).date(), step) if step in OF_DAYS else slot
+                yield (when, *found), counted
+    if len(parts) == 2:
+        parts = [parts[0].union(parts[1], all=True)]
+    for part in parts:
+        yield from _rows(part, len(keys), names)
+
+
+_FIRST_DAY: dict[str, Any] = {
+    "": Value(None, output_field=DateField(null=True)),
+    "day": F("day"),
+    "week": TruncWeek("day"),
+    "month": TruncMonth("day"),
+}
+
+
+def _grouped(rows: Any, keys: Sequence[str], names: Sequence[str]) -> Any:
+    return rows.values("when", *keys).annotate(**rollup.added_up(names)).values_list("when", *keys, *names)
+
+
+def _rows(grouped: Any, n_keys: int, names: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
+    for row in grouped:
+        if row[n_keys + 1] is not None:  # the sum of no rows
+            yield row[: n_keys + 1], dict(zip(names, row[n_keys + 1 :], strict=True))
+
+
+def _whole_days(period: Period, known_to: dt.date | None) -> tuple[tuple[dt.date, dt.date] | None, dt.datetime]:
+    """The days of a period that are to be read from totals, and from when on the slots are."""
+    last = period.last - _ONE_DAY if period.end < day_bounds(period.last, period.zone)[1] else period.last
+    if known_to is None or min(last, known_to - _ONE_DAY) < period.first:
+        return None, period.start
+    last = min(last, known_to - _ONE_DAY)
+    return (period.first, last), day_bounds(last, period.zone)[1]
+
+
+def _weekday_hours(
+    rows: Any, period: Period, keys: Sequence[str], names: Sequence[str]
+) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
+    """Sums by local weekday and hour. The database is asked once for each offset from UTC that the period has: it knows
+    offsets, but not every database knows zones."""
+    borders = [period.start]
+    for day in (period.first + n * _ONE_DAY for n in range(period.n_days)):
+        start, end = day_bounds(day, period.zone)
+        if end - start != _ONE_DAY:
+            slots = [start + n * SLOT for n in range((end - start) // SLOT)]
+            borders += [b for a, b in itertools.pairwise(slots) if _offset(a, period) != _offset(b, period)]
+        elif borders[-1] < start and _offset(borders[-1], period) != _offset(start, period):
+            borders.append(start)
+    for start, end in itertools.pairwise([*borders, period.end]):
+        zone = dt.timezone(_offset(start, period))
+        part = rows.filter(slot__gte=start, slot__lt=end).annotate(
+            weekday=ExtractIsoWeekDay("slot", tzinfo=zone), hour=ExtractHour("slot", tzinfo=zone)
+        )
+        part = part.values("weekday", "hour", *keys).annotate(**rollup.added_up(names))
+        for weekday, hour, *rest in part.values_list("weekday", "hour", *keys, *names):
+            yield ((weekday, hour), *rest[: len(keys)]), dict(zip(names, rest[len(keys) :], strict=True))
+
+
+def _offset(moment: dt.datetime, period: Period) -> dt.timedelta:
+    return moment.astimezone(period.zone).utcoffset() or dt.timedelta()
+
+
+def _places(parts: Sequence[Stretch], step: str) -> dict[Any, int]:
+    """By what `_read` calls it, the place of each step."""
+    if step in OF_DAYS:
+        return {beginning(part.first, step): place for place, part in enumerate(parts)}
+    places = {}
+    for place, part in enumerate(parts):
+        slot, end = part.start.astimezone(dt.UTC), part.end.astimezone(dt.UTC)
+        while slot < end:
+            places[slot] = place
+            slot += SLOT
+    return places
+
+
+# --- Any question ----------------------------------------------------------------------------------------------------
+
+LIMIT, MOST_ROWS = 1000, 10_000
+MOST_VALUES = 500
+"""Of one filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Metrics of a period, by dimensions. `time` is a step, "weekday_hour" or "" for the period as one; `by` are names of
+    `KEYS`. `order_by` is a metric, with a minus for the largest first; it needs `time` to be "". `cursor` goes on where
+    an answer stopped: how many steps and how many rows of the next step have been given."""
+
+    metrics: tuple[Metric, ...]
+    period: Period
+    time: str = ""
+    by: tuple[str, ...] = ()
+    narrowed: Narrowed = field(default_factory=dict)
+    order_by: str = ""
+    limit: int = LIMIT
+    cursor: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`start` and `end` are the part of the period the row is of; None of a weekday's hour, which is many."""
+
+    start: dt.datetime | None
+    end: dt.datetime | None
+    values: dict[str, Any]
+    """Of each dimension asked by: of a step its text, of "weekday_hour" `[weekday, hour]`, of the others ids and texts."""
+    figures: Figures
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    rows: list[Row]
+    next: tuple[int, int] | None
+    """Where the next page begins; None: this is the last."""
+
+
+def query(question: Question, *, actor: Actor) -> Answer:
+    """The rows of a question, in the order of time and then of the dimensions' values; without dimensions of time those
+    of `order_by`. With nothing but time every step has a row, else only what was counted has one.
+
+    Counts nobody may see are not there: refuse such questions before (`check_question`), or get sums of nothing.
+    """
+    known_to = _days_to(actor)
+    if question.time in STEPS:
+        return _by_time(question, actor, known_to)
+    found = _sums(question, actor, question.period, known_to)
+    if not question.time and not question.by and not found:
+        found[(None,)] = Sums()
+    rows = [_row(question, key, sums, question.period.start, question.period.end) for key, sums in found.items()]
+    if question.order_by:
+        name = question.order_by.removeprefix("-")
+        rows.sort(key=lambda row: _sortable(row.values.values()))
+        rows.sort(key=lambda row: row.figures[name] or 0, reverse=question.order_by.startswith("-"))
+        rows.sort(key=lambda row: row.figures[name] is None)
+    else:
+        rows.sort(key=lambda row: _sortable(row.values.values()))
+    done = question.cursor[1]
+    page = rows[done : done + question.limit]
+    return Answer(page, (0, done + question.limit) if len(rows) > done + question.limit else None)
+
+
+def totals(question: Question, *, actor: Actor) -> Figures:
+    """The figures of the whole period under the filters of a question: what its rows are parts of."""
+    whole = Question(question.metrics, question.period, narrowed=question.narrowed)
+    return query(whole, actor=actor).rows[0].figures
+
+
+def _by_time(question: Question, actor: Actor, known_to: dt.date | None) -> Answer:
+    """Step by step, only as far as the page reaches, so that a long report costs by the page."""
+    parts = stretches(question.period, question.time)
+    place, done = question.cursor
+    rows: list[Row] = []
+    at_once = max(1, (question.limit + 1) // _expected(question.by, actor))
+    while place < len(parts) and len(rows) <= question.limit:
+        some = parts[place : place + at_once]
+        last = some[-1]
+        window = Period(some[0].first, last.last, question.period.zone, until=last.end.astimezone(dt.UTC))
+        cut = some[0].start.astimezone(dt.UTC) if question.time not in OF_DAYS else None
+        found = _sums(question, actor, window, known_to, since=cut)
+        of_step: dict[int, list[Row]] = defaultdict(list)
+        places = _places(some, question.time)
+        for key, sums in _by_place(found, places).items():
+            part = some[key[0]]
+            of_step[key[0]].append(_row(question, (part.value, *key[1:]), sums, part.start, part.end))
+        for n, part in enumerate(some):
+            if not question.by and not of_step[n]:
+                of_step[n] = [_row(question, (part.value,), Sums(), part.start, part.end)]
+            ready = sorted(of_step[n], key=lambda row: _sortable(row.values.values()))[done:]
+            room = question.limit - len(rows)
+            if len(ready) > room:
+                return Answer(rows + ready[:room], (place + n, done + room))
+            rows += ready
+            done = 0
+            if len(rows) == question.limit and place + n + 1 < len(parts):
+                return Answer(rows, (place + n + 1, 0))
+        place += len(some)
+        at_once = min(at_once * 2, 5000)
+    return Answer(rows, None)
+
+
+def _by_place(found: Mapping[tuple[Any, ...], Sums], places: Mapping[Any, int]) -> dict[tuple[Any, ...], Sums]:
+    result: dict[tuple[Any, ...], Sums] = defaultdict(Sums)
+    for (when, *keys), sums in found.items():
+        if when in places:
+            for source in Source:
+                result[(places[when], *keys)].add(source, sums.of(source))
+    return result
+
+
+def _expected(by: Sequence[str], actor: Actor) -> int:
+    """About how many rows a step has."""
+    n = 1
+    for name in by:
+        if name in ("skill_group", "agent"):
+            rows: Any = SkillGroup.objects if name == "skill_group" else Agent.objects
+            n *= max(1, rows.visible_to(actor).count())
+        else:
+            n *= 3 if name == "direction" else 10
+    return n
+
+
+def _sums(
+    question: Question, actor: Actor, period: Period, known_to: dt.date | None, since: dt.datetime | None = None
+) -> dict[tuple[Any, ...], Sums]:
+    found: dict[tuple[Any, ...], Sums] = defaultdict(Sums)
+    keys = tuple(KEYS[name] for name in question.by)
+    for source in {metric.source: None for metric in question.metrics}:
+        table = _table(source, {*question.by, *question.narrowed}, actor)
+        if table is None:
+            continue
+        counters = tuple(sorted({name for metric in question.metrics if metric.source is source for name in metric.counters}))
+        read = _read(table, actor, period, question.narrowed, keys=keys, step=question.time, known_to=known_to, counters=counters)
+        for key, counted in read:
+            if since is None or key[0] >= since:
+                found[key].add(source, counted)
     return found
 
 
-def grouped(
-    source: Source, key: str, *, actor: Actor, period: Period, filters: Filters, counters: tuple[str, ...] | None = None
-) -> Any:
-    """Counters of a source, all or some, added up per value of a column. One query; `applies` must have said yes."""
-    rows = _rows(source, actor, period, filters, by_number=key == "service_number")
-    return rows.values(key).annotate(**_totals(counters or _COUNTERS[source]))
+def _row(question: Question, key: tuple[Any, ...], sums: Sums, start: dt.datetime, end: dt.datetime) -> Row:
+    when, *keys = key
+    values: dict[str, Any] = {question.time: list(when) if question.time == WEEKDAY_HOUR else when} if question.time else {}
+    values.update(zip(question.by, keys, strict=True))
+    is_many = question.time == WEEKDAY_HOUR
+    return Row(
+        None if is_many else start.astimezone(question.period.zone),
+        None if is_many else end.astimezone(question.period.zone),
+        values,
+        {metric.name: metric.value(sums.of(metric.source)) for metric in question.metrics},
+        sums,
+    )
 
 
-def _rows(
-    source: Source, actor: Actor, period: Period, filters: Filters, *, by_group: bool = False, by_number: bool = False
-) -> Any:
-    """The fewest rows that can answer: totals where nothing narrows them."""
-    model: Any
-    by_group = by_group or filters.skill_group is not None or not sees_account(actor)
-    narrowed = {name: value for name in ("direction", "service_number") if (value := getattr(filters, name))}
-    if source is Source.CALLS:
-        model = CallInterval if narrowed or by_number else CallTotal
-    else:
-        model = QueueInterval if narrowed or by_number else GroupTotal if by_group else QueueTotal
-    rows = model.objects.visible_to(actor).within(period.start, period.end).filter(**narrowed).order_by()
-    if source is Source.QUEUES and filters.skill_group is not None:
-        rows = rows.filter(skill_group=filters.skill_group)
-    return rows
+def _sortable(values: Iterable[Any]) -> list[tuple[bool, Any]]:
+    """Values of one kind each, those of nobody last."""
+    return [(value is None, "" if value is None else value) for value in values]
 
 
-def _totals(names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: Max(name) if name in MAXIMA else Sum(name) for name in names}
+# --- Reading a question ----------------------------------------------------------------------------------------------
 
 
-def _none_is_zero(row: dict[str, Any]) -> dict[str, int | float]:
-    return {name: value or 0 for name, value in row.items()}
+def read_question(asked: Mapping[str, Any], *, actor: Actor, account: Account, at: dt.datetime) -> Question:
+    """A question as programs ask it: `metrics`, `group_by` and the filters are lists, everything else is text. Every
+    fault is a ValidationError that names its field; rows of another account are rows that do not exist."""
+    period = read_period({name: str(asked.get(name) or "") for name in ("period", "from", "to")}, zone=account.zone, at=at)
+    time, by = _read_group_by(asked.get("group_by") or [])
+    narrowed = _read_narrowed(asked, actor, account)
+    metrics = _read_metrics(asked.get("metrics") or [], {*by, *narrowed}, actor)
+    order_by = str(asked.get("order_by") or "")
+    if order_by:
+        if time:
+            raise ValidationError({"order_by": _("Rows by time are in the order of time. Leave the time out of group_by.")})
+        if order_by.removeprefix("-") not in {metric.name for metric in metrics}:
+            raise ValidationError({"order_by": _("Order by one of the metrics asked for, with a minus for the largest first.")})
+    return Question(
+        metrics, period, time, by, narrowed, order_by, _read_limit(asked.get("limit")), _read_cursor(asked.get("cursor"))
+    )
 
 
-# --- Steps of local time ---------------------------------------------------------------------------------------------
+def _read_metrics(names: Sequence[str], dimensions: set[str], actor: Actor) -> tuple[Metric, ...]:
+    if not names:
+        known = tuple(metric for metric in CATALOGUE if _table(metric.source, dimensions, actor) is not None)
+        if not known:
+            raise ValidationError({"group_by": _("Nothing is counted by all of these together, or nothing that your role sees.")})
+        return known
+    metrics = []
+    for name in dict.fromkeys(names):
+        metric = METRICS.get(name)
+        if metric is None:
+            near = difflib.get_close_matches(str(name), METRICS, n=3)
+            text = _("There is no metric %(name)s.") % {"name": str(name)[:40]}
+            raise ValidationError({"metrics": f"{text} {_near(near)}".strip()})
+        if _table(metric.source, dimensions, actor) is None:
+            raise ValidationError({"metrics": _not_countable(metric, dimensions, actor)})
+        metrics.append(metric)
+    return tuple(metrics)
 
 
-def _steps(period: Period, step: str) -> list[list[dt.datetime]]:
-    """The slots of each step. A step is keyed by wall time and offset, so the hour that comes twice makes two."""
-    steps: dict[tuple[Any, ...], list[dt.datetime]] = defaultdict(list)
-    for slot in slots_between(period.start, period.end) if period.start < period.end else ():
-        local = slot.astimezone(period.zone)
-        if step == "day":
-            steps[(local.date(),)].append(slot)
+def _near(names: Sequence[str]) -> str:
+    return _("Did you mean %(names)s?") % {"names": ", ".join(names)} if names else _("See metrics/ for all there are.")
+
+
+def _not_countable(metric: Metric, dimensions: set[str], actor: Actor) -> str:
+    if _table(metric.source, set(), actor) is None:
+        return _("%(name)s counts more than your role sees.") % {"name": metric.name}
+    tables = [table for table in rollup.TABLES if table.source is metric.source]
+    names = {column: name for name, column in KEYS.items()}
+    known = sorted({names[column] for table in tables for column in table.keys})
+    return _("%(name)s is not counted by %(asked)s together; it is by %(known)s.") % {
+        "name": metric.name,
+        "asked": ", ".join(sorted(dimensions)),
+        "known": ", ".join(known),
+    }
+
+
+def _read_group_by(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    time, by = "", []
+    for name in dict.fromkeys(names):
+        if name in KEYS:
+            by.append(name)
+        elif name in DIMENSIONS:
+            if time:
+                raise ValidationError({"group_by": _("Group by one kind of time only.")})
+            time = name
         else:
-            minutes = _STEP_MINUTES[step]
-            steps[local.date(), (local.hour * 60 + local.minute) // minutes, local.utcoffset()].append(slot)
-    return list(steps.values())
+            raise ValidationError(
+                {
+                    "group_by": _("%(name)s is nothing to group by; choose from %(known)s.")
+                    % {"name": str(name)[:40], "known": ", ".join(DIMENSIONS)}
+                }
+            )
+    return time, tuple(by)
 
 
-def _labels(starts: list[dt.datetime], period: Period, step: str) -> list[str]:
-    if step == "day":
-        return [formats.date_format(start, pgettext("date pattern", "D j M")) for start in starts]
-    pattern = "H:i" if period.n_days == 1 else pgettext("date pattern", "j M H:i")
-    labels = [formats.date_format(start, pattern) for start in starts]
-    twice = {label for label in labels if labels.count(label) > 1} if _changes_clock(starts) else set()
-    return [label + _offset(start) if label in twice else label for start, label in zip(starts, labels, strict=True)]
+def _read_narrowed(asked: Mapping[str, Any], actor: Actor, account: Account) -> Narrowed:
+    narrowed: dict[str, tuple[Any, ...]] = {}
+    for name in KEYS:
+        values = asked.get(name) or []
+        if len(values) > MOST_VALUES:
+            raise ValidationError({name: _("Name at most %(n)s.") % {"n": MOST_VALUES}})
+        texts = [str(value) for value in values]
+        if not texts:
+            continue
+        if name in ("skill_group", "agent"):
+            model: Any = SkillGroup if name == "skill_group" else Agent
+            ids = {int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) <= 18}
+            found = set(model.objects.visible_to(actor).filter(pk__in=ids).values_list("pk", flat=True))
+            if len(found) < len(set(texts)):
+                raise ValidationError({name: _unknown(name)})
+            narrowed[name] = tuple(sorted(found))
+        elif name == "direction":
+            if not set(texts) <= set(Direction.values):
+                raise ValidationError({name: _no_direction()})
+            narrowed[name] = tuple(sorted(set(texts)))
+        elif name == "service_number":
+            narrowed[name] = tuple(sorted({canonical(text[:64], account.region) for text in texts}))
+        else:
+            narrowed[name] = tuple(sorted({text[:60] for text in texts}))
+    return narrowed
 
 
-def _changes_clock(starts: list[dt.datetime]) -> bool:
-    return len({start.utcoffset() for start in starts}) > 1
+def _read_limit(given: Any) -> int:
+    text = str(given if given is not None else LIMIT)
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MOST_ROWS:
+        raise ValidationError({"limit": _("Give a number from 1 to %(n)s.") % {"n": MOST_ROWS}})
+    return int(text)
 
 
-def _offset(moment: dt.datetime) -> str:
-    """−04:00, as it stands behind a label that comes twice."""
-    text = moment.isoformat()[-6:]
-    return text.replace("-", "−")
+def _read_cursor(given: Any) -> tuple[int, int]:
+    if not given:
+        return 0, 0
+    place, dot, done = str(given).partition(".")
+    if not dot or not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in (place, done)):
+        raise ValidationError({"cursor": _("Give the cursor of an answer as it is, or none.")})
+    return int(place), int(done)
 
 
 # --- How fresh -------------------------------------------------------------------------------------------------------
@@ -381,6 +710,10 @@ class Freshness:
     counted_to: dt.datetime | None
     """Everything accepted before this is in the counts. None: nothing was ever counted."""
     is_behind: bool
+    recounted_at: dt.datetime | None = None
+    """When the last days were counted again, to find what the fill had missed."""
+    n_drifted: int = 0
+    """How many slots and days that found wrong, and repaired."""
 
 
 BEHIND_AFTER = dt.timedelta(seconds=30)
@@ -394,7 +727,11 @@ def freshness(*, account: Account, at: dt.datetime) -> Freshness:
     received_at = CallEvent.objects.filter(pk=oldest).values_list("received_at", flat=True).first() if oldest else None
     if received_at is not None:
         counted_to = min(received_at, at)
-    if StaleCallSlot.objects.for_account(account).exists():
-        filled_at = FillMark.objects.for_account(account).values_list("filled_at", flat=True).first()
-        counted_to = min(filled_at, counted_to or at) if filled_at else None
-    return Freshness(counted_to, is_behind=counted_to is None or at - counted_to > BEHIND_AFTER)
+    mark = FillMark.objects.for_account(account).first()
+    waiting = (StaleCallSlot.objects.for_account(account), StaleAgentTime.objects.for_account(account))
+    if any(marks.exists() for marks in waiting):
+        counted_to = min(mark.filled_at, counted_to or at) if mark is not None and mark.filled_at else None
+    is_behind = counted_to is None or at - counted_to > BEHIND_AFTER
+    if mark is None:
+        return Freshness(counted_to, is_behind)
+    return Freshness(counted_to, is_behind, mark.recounted_at, mark.n_drifted)

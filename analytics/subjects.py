@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from analytics import erased_counts
-from analytics.models import CallInterval, ErasedCount, QueueInterval
+from analytics.models import CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval
 from analytics.rollup import count_under_no_number, plus
 from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, Work, first_ids, scan
 from configuration.models import Account
@@ -42,6 +42,8 @@ def _erase_erased(subject: Subject, ids: list[Any], work: Work) -> Erased:
 
 STORES: tuple[Store, ...] = (
     _by_number("call_counts", _("figures of calls by number"), CallInterval),
+    _by_number("call_days", _("figures of days by number"), CallDay),
     _by_number("queue_counts", _("figures of queues by number"), QueueInterval),
+    _by_number("queue_days", _("figures of queues and days by number"), QueueDay),
     Store("erased_counts", _("figures of erased calls"), PEOPLE, ("analytics.ErasedCount",), _find_erased, _erase_erased),
 )

@@ -112,7 +112,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             for name in (CALL_TILES if by_calls else QUEUE_TILES)
         ],
         "by_calls": by_calls,
-        "sees_nothing": not any(reports.applies(source, **asked.scope) for source in Source),
+        "sees_nothing": not any(reports.applies(source, **asked.scope) for source in (Source.CALLS, Source.QUEUES)),
         "sees_groups_only": user.data_scope == Role.DataScope.GROUPS,
         "chart": _chart(asked, steps, by_calls),
         "rows": [_row(asked, one, by_calls) for one in steps],

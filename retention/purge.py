@@ -210,11 +210,16 @@ class _Now(NamedTuple):
     """True of calls under a hold."""
     subjects: holds.HeldSubjects
     days: list[tuple[dt.datetime, dt.datetime]]
+    zone: dt.tzinfo
 
     def keep(self, clock: str) -> Q | None:
+        """`clock` is a moment; "day" a local day."""
         kept = Q()
         for first, end in self.days:
-            kept |= Q(**{f"{clock}__gte": first, f"{clock}__lt": end})
+            bounds: list[Any] = (
+                [moment.astimezone(self.zone).date() for moment in (first, end)] if clock == "day" else [first, end]
+            )
+            kept |= Q(**{f"{clock}__gte": bounds[0], f"{clock}__lt": bounds[1]})
         return kept or None
 
 
@@ -230,8 +235,12 @@ class _Work:
         steps: list[tuple[str, Callable[[_Now, Cursor | None, Counter[str]], Cursor | None]]] = [
             # Marks before the calls: counted again now, an old slot would lose the calls that have gone from it.
             ("marks", partial(self._rows, "marks", calls.erase_marks, "slot")),
+            ("agent_marks", partial(self._rows, "marks", agents.erase_marks, "started_at")),
             *(
-                (f"intervals:{n}", partial(self._rows, "intervals", partial(analytics.erase_counts, model=table), "slot"))
+                (
+                    f"intervals:{n}",
+                    partial(self._rows, "intervals", partial(analytics.erase_counts, model=table), analytics.clock_of(table)),
+                )
                 for n, table in enumerate(analytics.COUNTS)
             ),
             ("calls", self._calls),
@@ -385,6 +394,7 @@ class _Work:
                 (policy.start_of_day(self.account, first), policy.end_of_day(self.account, last))
                 for first, last in (holds.held_days(account=self.account) if is_any else ())
             ],
+            self.account.zone,
         )
 
     def _now(self) -> dt.datetime:

@@ -3,11 +3,11 @@
 import pytest
 
 from analytics.metrics import CATALOGUE, METRICS, Good, Source, Unit
-from analytics.models import CallInterval, QueueInterval
+from analytics.models import AgentInterval, CallInterval, QueueInterval
 from analytics.rollup import counters_of
 from analytics.wording import change, shown
 
-TABLES = {Source.CALLS: CallInterval, Source.QUEUES: QueueInterval}
+TABLES = {Source.CALLS: CallInterval, Source.QUEUES: QueueInterval, Source.AGENTS: AgentInterval}
 
 
 def test_names_are_unique():
@@ -23,14 +23,22 @@ def test_every_metric_is_made_of_counters_that_are_counted(metric):
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_without_a_call_counts_are_zero_and_everything_divided_is_nothing(metric):
     value = metric.value(dict.fromkeys(counters_of(TABLES[metric.source]), 0))
-    assert value is None if metric.bottom else value == 0
+    assert value is None if metric.bottom or metric.percentile else value == 0
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_shares_and_scores_are_divided_and_counts_are_not(metric):
-    assert bool(metric.bottom) == (
-        metric.unit in (Unit.RATIO, Unit.SCORE) or (metric.unit is Unit.SECONDS and metric.name != "longest_wait")
-    )
+    if metric.unit is Unit.COUNT:
+        assert not metric.bottom
+    elif metric.unit is not Unit.SECONDS:
+        assert metric.bottom
+
+
+def test_percentiles_are_read_off_the_buckets_and_no_wait_is_longer_than_the_longest():
+    counters = dict.fromkeys(counters_of(QueueInterval), 0) | {"n_waited_0": 5, "n_waited_20": 4, "n_waited_600": 1}
+    counters["longest_wait_seconds"] = 900.0
+    assert [METRICS[name].value(counters) for name in ("median_wait", "wait_90", "wait_95")] == [5, 30, 750]
+    assert METRICS["median_wait"].value(counters | {"n_waited_20": 0, "n_waited_600": 0, "longest_wait_seconds": 2.0}) == 1
 
 
 def test_ciscos_own_example_comes_out():

@@ -188,7 +188,7 @@ def test_it_asks_as_many_questions_for_a_year_as_for_a_day(client, account, busy
     signed_in(client, account)
     client.get(URL)
     for query in ({}, {"period": "this_month"}, {"from": "2025-04-01", "to": "2026-03-02"}):
-        with django_assert_max_num_queries(22):
+        with django_assert_max_num_queries(24):
             assert client.get(URL, query).status_code == 200
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from agents.models import StatusChange
+from analytics.erasure import COUNTS
 from analytics.models import CallInterval, CallTotal, GroupTotal, QueueInterval, QueueTotal
 from analytics.rollup import drain_stale_slots
 from callcenter_site.slots import slot_of
@@ -719,9 +720,10 @@ def test_erasing_a_call_does_not_uncount_it_and_figures_go_by_their_own_day(acco
         pass
     assert {model: sorted(map(repr, model.objects.values_list())) for model in counts} == before
 
+    n_rows = sum(model.objects.count() for model in COUNTS)
     run = purge.purge_account(account=account, at=AT)
-    assert run.counts["intervals"] == 10
-    assert not any(model.objects.exists() for model in counts)
+    assert run.counts["intervals"] == n_rows > 10
+    assert not any(model.objects.exists() for model in COUNTS)
     assert [call.call_id for call in Call.objects.all()] == ["b"]
     assert not StaleCallSlot.objects.exists()
 

@@ -349,7 +349,7 @@ def test_figures_stand_as_they_were_whatever_counts_them_again(world):
     erase(subject_of(world))
     assert rollup.recount(account=world, at=NOW) == 0
     assert figures() == before
-    for _ in rollup.rebuild(account=world, start=at("00:00:00"), end=NOW, force=True):
+    for _ in rollup.rebuild(account=world, start=at("00:00:00"), end=NOW, at=NOW, force=True):
         pass
     assert figures() == before
     # A neighbour in the same slot changes, and is counted again together with what is kept.

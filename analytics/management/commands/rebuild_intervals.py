@@ -5,8 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Max, Min
+from django.utils import timezone
 from tqdm import tqdm
 
+from agents.models import StatusChange
 from analytics.rollup import rebuild
 from callcenter_site.slots import SLOT, day_bounds
 from calls.models import Call
@@ -14,7 +16,10 @@ from configuration.models import Account
 
 
 class Command(BaseCommand):
-    help = "Counts slots again from the calls. Safe to run while the portal serves, to stop and to run again."
+    help = (
+        "Counts slots again from calls and statuses, and adds up their days. "
+        "Safe to run while the portal serves, to stop and to run again."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--account", metavar="SHORT_NAME", help="only this account; default: all")
@@ -40,15 +45,18 @@ class Command(BaseCommand):
             self._rebuild(account, options["first"], options["last"], force=options["force"])
 
     def _rebuild(self, account: Account, first: dt.date | None, last: dt.date | None, *, force: bool) -> None:
-        span = Call.objects.for_account(account).aggregate(first=Min("started_at"), last=Max("last_event_at"))
-        start = day_bounds(first, account.zone)[0] if first else span["first"]
-        end = day_bounds(last, account.zone)[1] if last else span["last"]
-        if start is None or end is None:
+        calls = Call.objects.for_account(account).aggregate(first=Min("started_at"), last=Max("last_event_at"))
+        statuses = StatusChange.objects.for_account(account).aggregate(first=Min("started_at"), last=Max("started_at"))
+        firsts, lasts = ([one[key] for one in (calls, statuses) if one[key] is not None] for key in ("first", "last"))
+        if not firsts and not (first and last):
             self.stdout.write(f"{account.slug}: no calls to count.")
             return
+        # From a local midnight, so that the runs of the rebuild are the days that it adds up.
+        start = day_bounds(first or min(firsts).astimezone(account.zone).date(), account.zone)[0]
+        end = day_bounds(last, account.zone)[1] if last else max(lasts)
         n_changed = n_kept = 0
         with tqdm(total=max(1, -(-(end - start) // SLOT)), desc=account.slug, unit="slot", disable=None) as bar:
-            for refilled in rebuild(account=account, start=start, end=end, force=force):
+            for refilled in rebuild(account=account, start=start, end=end, at=timezone.now(), force=force):
                 n_changed += len(refilled.changed)
                 n_kept += len(refilled.kept)
                 bar.update(refilled.n_slots)

@@ -1,4 +1,4 @@
-"""The pages of wallboards."""
+"""The pages of wallboards and alerts."""
 
 from typing import Any
 
@@ -8,18 +8,22 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
-from django.utils import timezone
+from django.utils import dates, formats, timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
 
 from agents.models import SkillGroup
 from agents.querysets import sees_account
-from analytics import wallboard
-from analytics.models import Display, Tile
-from callcenter_site.admin import AccountForm
+from analytics import alerts, wallboard
+from analytics.models import AlertCrossing, AlertRule, Display, Tile
+from callcenter_site.admin import AccountForm, GrowingAdmin
+from callcenter_site.webhooks import new_secret
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
+
+WEEKDAYS = dict(enumerate(dates.WEEKDAYS.values()))
 
 
 class GroupIds(forms.TypedMultipleChoiceField):
@@ -159,3 +163,142 @@ class DisplayAdmin(ListAdmin):
     @display(description=_("link"), label={"made": "success", "none": "info"})
     def show_link(self, obj: Display) -> tuple[str, Any]:
         return ("made", _("opens without sign-in")) if obj.has_link else ("none", _("none"))
+
+
+class AlertRuleForm(AccountForm):
+    weekdays = forms.TypedMultipleChoiceField(
+        label=_("On"), coerce=int, choices=[("", list(WEEKDAYS.items()))], initial=list(WEEKDAYS), widget=TickBoxes
+    )
+
+    class Meta:
+        model = AlertRule
+        fields = [
+            "name",
+            "metric",
+            "threshold",
+            "skill_group",
+            "hold_seconds",
+            "weekdays",
+            "starts_at",
+            "ends_at",
+            "mail_to",
+            "webhook_url",
+            "is_active",
+        ]
+
+    def clean_skill_group(self) -> Any:
+        chosen = self.cleaned_data["skill_group"]
+        if chosen is None and not sees_account(self.asker):
+            raise forms.ValidationError(_("Choose one of your skill groups."))
+        return chosen
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(ListAdmin):
+    form = AlertRuleForm
+    list_display = ["name", "show_rule", "show_group", "show_state", "is_active"]
+    list_filter = [("is_active", BooleanRadioFilter)]
+    list_select_related = ["skill_group"]
+    search_fields = ["name"]
+    actions_detail = ["ask_for_secret"]
+    empty_icon = "notifications_active"
+    empty_title = _("No alerts yet")
+    empty_text = _(
+        "An alert tells you by mail, or a system of yours by a signed webhook, when a live figure is beyond its limit."
+    )
+    fieldsets = [
+        (None, {"fields": ["name", "metric", "threshold", "skill_group", "hold_seconds", "is_active"]}),
+        (_("When it watches"), {"fields": ["weekdays", ("starts_at", "ends_at")]}),
+        (_("Who is told"), {"fields": ["mail_to", "webhook_url"]}),
+    ]
+
+    def get_urls(self) -> list[URLPattern]:
+        urls: list[URLPattern] = super().get_urls()
+        return [self.extra_path("<path:object_id>/secret/", "secret", self.secret), *urls]
+
+    @action(description=_("Webhook secret"), permissions=["change"], icon="key")
+    def ask_for_secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._secret_page(request, self._own(request, object_id), "")
+
+    def secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Shows the new secret in this answer and nowhere else."""
+        row = self._own(request, object_id)
+        if request.method != "POST" or not self.has_change_permission(request, row):
+            raise PermissionDenied
+        row.webhook_secret = new_secret()
+        row.save(update_fields=["webhook_secret"])
+        self.log_change(request, row, [{"changed": {"fields": ["webhook_secret"]}}])
+        return self._secret_page(request, row, str(row.webhook_secret))
+
+    def _secret_page(self, request: HttpRequest, row: AlertRule, secret: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _now("Webhook secret"),
+            "opts": self.opts,
+            "rule": row,
+            "secret": secret,
+            "make": self.address_of("secret", row.pk),
+        }
+        return TemplateResponse(request, "admin/analytics/alertrule/secret.html", context, headers={"Cache-Control": "no-store"})
+
+    def _own(self, request: HttpRequest, object_id: str) -> AlertRule:
+        row: AlertRule | None = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
+    @display(description=_("when"))
+    def show_rule(self, obj: AlertRule) -> str:
+        return rule_in_words(obj)
+
+    @display(description=_("skill group"), ordering="skill_group__name")
+    def show_group(self, obj: AlertRule) -> Any:
+        return obj.skill_group or _("whole account")
+
+    @display(description=_("state"), label={"raised": "danger", "well": "success", "off": "info"})
+    def show_state(self, obj: AlertRule) -> tuple[str, Any]:
+        if not obj.is_active:
+            return "off", _("off")
+        return ("raised", _("raised")) if obj.is_raised else ("well", _("within its limit"))
+
+
+def rule_in_words(rule: Any) -> str:
+    label = str(rule.get_metric_display())
+    return label if rule.metric == AlertRule.Metric.NO_AGENT else f"{label} {rule.threshold}"
+
+
+@admin.register(AlertCrossing)
+class AlertCrossingAdmin(GrowingAdmin):
+    list_display = ["crossed_at", "rule", "show_rule", "show_group", "show_value", "show_end", "show_notices"]
+    list_select_related = ["rule", "skill_group"]
+    fields = ["rule", "show_rule", "show_group", "show_value", "began_at", "crossed_at", "recovered_at", "show_notices"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("notices")
+
+    @display(description=_("when"))
+    def show_rule(self, obj: AlertCrossing) -> str:
+        return rule_in_words(obj)
+
+    @display(description=_("skill group"))
+    def show_group(self, obj: AlertCrossing) -> Any:
+        return obj.skill_group or _("whole account")
+
+    @display(description=_("value"))
+    def show_value(self, obj: AlertCrossing) -> str:
+        return alerts.said(obj.metric, obj.value)
+
+    @display(description=_("well again"), label={"open": "danger", "over": "success"})
+    def show_end(self, obj: AlertCrossing) -> tuple[str, Any]:
+        if obj.recovered_at is None:
+            return "open", _("not yet")
+        return "over", formats.date_format(timezone.localtime(obj.recovered_at), "Y-m-d H:i:s")
+
+    @display(description=_("messages"))
+    def show_notices(self, obj: AlertCrossing) -> str:
+        return "; ".join(
+            f"{one.get_channel_display()}, {one.get_about_display()}: {one.get_state_display()}"
+            + (f" ({_now(one.problem)})" if one.problem else "")
+            for one in obj.notices.all()
+        )

@@ -6,11 +6,12 @@ what they are counted by, the sums over all of it kept beside, and the local day
 a day is over. A table is declared to the reports in `analytics.rollup.TABLES`.
 """
 
+import datetime as dt
 from typing import Any
 
 from auditlog.registry import auditlog
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, validate_email
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -23,7 +24,10 @@ from analytics.querysets import (
     GroupCountsQuerySet,
     IntervalQuerySet,
 )
+from callcenter_site.outgoing import OutgoingError, read_address
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
+from callcenter_site.webhooks import new_secret
+from configuration.encryption import EncryptedTextField
 from configuration.models import Account
 from configuration.scoping import AccountOwned
 
@@ -526,3 +530,206 @@ class Display(AccountOwned):
 
 
 auditlog.register(Display, exclude_fields=["token_hash", "token_seen_at", "version"])
+
+
+# --- Alerts ----------------------------------------------------------------------------------------------------------
+
+MOST_ADDRESSES = 20
+_EVERY_DAY = tuple(range(7))
+
+
+def _every_day() -> list[int]:
+    return list(_EVERY_DAY)
+
+
+class AlertRule(AccountOwned):
+    """A live figure that is watched, and who is told when it is beyond its limit and when it is well again."""
+
+    class Metric(models.TextChoices):
+        IN_QUEUE = "in_queue", _("more callers in queue than")
+        LONGEST_WAIT = "longest_wait", _("longest wait over (seconds)")
+        SERVICE_LEVEL = "service_level", _("service level of 30 minutes under (%)")
+        NO_AGENT = "no_agent", _("no agent online")
+
+    name = models.CharField(_("name"), max_length=60)
+    metric = models.CharField(_("when"), max_length=16, choices=Metric, default=Metric.IN_QUEUE)
+    threshold = models.PositiveIntegerField(
+        _("limit"), default=5, validators=[MaxValueValidator(86_400)], help_text=_("Not used for: no agent online.")
+    )
+    skill_group = models.ForeignKey(
+        SkillGroup,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("skill group"),
+        help_text=_("Empty: the whole account."),
+    )
+    hold_seconds = models.PositiveIntegerField(
+        _("for at least (seconds)"),
+        default=30,
+        validators=[MaxValueValidator(3600)],
+        help_text=_("Beyond the limit for so long before anybody is told, and within it for so long before it is well again."),
+    )
+    weekdays = models.JSONField(_("on"), default=_every_day, blank=True, help_text=_("0 is Monday."))
+    starts_at = models.TimeField(_("from"), null=True, blank=True, help_text=_("Local time. Both empty: all day."))
+    ends_at = models.TimeField(_("until"), null=True, blank=True, help_text=_("Earlier than the start: of the next day."))
+    mail_to = EncryptedTextField(_("mail to"), blank=True, help_text=_("Addresses, with commas between."))
+    webhook_url = EncryptedTextField(_("webhook"), blank=True, help_text=_("An https address that gets a signed message."))
+    webhook_secret = EncryptedTextField(blank=True, editable=False)
+    is_active = models.BooleanField(_("in use"), default=True)
+    is_raised = models.BooleanField(_("raised"), default=False, editable=False)
+    turning_since = models.DateTimeField(null=True, editable=False)
+    """Since when it is beyond its limit and not raised, or within it and still raised."""
+
+    objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="alert_rule_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def addresses(self) -> list[str]:
+        return [one for one in str(self.mail_to).replace(";", ",").replace("\n", ",").replace(" ", "").split(",") if one]
+
+    def is_beyond(self, value: float) -> bool:
+        if self.metric == self.Metric.NO_AGENT:
+            return value <= 0
+        return value < self.threshold if self.metric == self.Metric.SERVICE_LEVEL else value > self.threshold
+
+    def is_on_duty(self, at: dt.datetime) -> bool:
+        """Whether a moment lies in the hours of the rule, by the clock on the account's wall. What begins before midnight
+        and ends after it belongs to the day on which it begins."""
+        local = at.astimezone(self.account.zone)
+        start, end = self.starts_at, self.ends_at
+        if start is None or end is None or start == end:
+            return local.weekday() in self.weekdays
+        now = local.time().replace(tzinfo=None)
+        if start < end:
+            return start <= now < end and local.weekday() in self.weekdays
+        if now >= start:
+            return local.weekday() in self.weekdays
+        return now < end and (local.weekday() - 1) % 7 in self.weekdays
+
+    def clean(self) -> None:
+        self.name = self.name.strip()
+        faults: dict[str, Any] = {}
+        if not self.name:
+            faults["name"] = _("Give it a name.")
+        if self.metric == self.Metric.SERVICE_LEVEL and not 1 <= (self.threshold or 0) <= 100:
+            faults["threshold"] = _("A service level is from 1 to 100 %.")
+        days = self.weekdays
+        if not isinstance(days, list) or not days or not set(_EVERY_DAY).issuperset(days):
+            faults["weekdays"] = _("Choose days, from 0 for Monday to 6 for Sunday.")
+        if (self.starts_at is None) != (self.ends_at is None):
+            faults["ends_at"] = _("Give both times, or none.")
+        if self.skill_group_id and not SkillGroup.objects.for_account(self.account_id).filter(pk=self.skill_group_id).exists():
+            faults["skill_group"] = _("There is no such skill group.")
+        if len(self.addresses) > MOST_ADDRESSES:
+            faults["mail_to"] = _("At most %(n)s addresses.") % {"n": MOST_ADDRESSES}
+        elif not all(map(_is_email, self.addresses)):
+            faults["mail_to"] = _("One of these is no mail address. Put commas between them.")
+        if self.webhook_url and not _is_https(str(self.webhook_url)):
+            faults["webhook_url"] = _("Write a whole address that begins with https:// and holds no password.")
+        if not self.addresses and not self.webhook_url and "mail_to" not in faults:
+            faults["mail_to"] = _("Say who is told: by mail, by a webhook, or both.")
+        if faults:
+            raise ValidationError(faults)
+        self.weekdays = sorted(set(days))
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.webhook_url and not self.webhook_secret:
+            self.webhook_secret = new_secret()
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "webhook_secret"}
+        super().save(*args, **kwargs)
+
+
+def _is_email(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return len(text) <= 254
+
+
+def _is_https(text: str) -> bool:
+    try:
+        return len(text) <= 1000 and read_address(text).scheme == "https"
+    except OutgoingError:
+        return False
+
+
+class AlertCrossing(AccountOwned):
+    """A time for which a rule was raised."""
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="crossings", verbose_name=_("alert"))
+    skill_group = models.ForeignKey(
+        SkillGroup, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("skill group")
+    )
+    metric = models.CharField(_("when"), max_length=16, choices=AlertRule.Metric)
+    threshold = models.PositiveIntegerField(_("limit"))
+    value = models.FloatField(_("value"), null=True)
+    began_at = models.DateTimeField(_("began"))
+    crossed_at = models.DateTimeField(_("told"))
+    recovered_at = models.DateTimeField(_("well again"), null=True)
+
+    objects = GroupCountsQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("past alert")
+        verbose_name_plural = _("past alerts")
+        ordering = ["-crossed_at", "-pk"]
+        indexes = [models.Index(fields=["account", "crossed_at", "id"], name="alert_crossing_time")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class AlertNotice(AccountOwned):
+    """What is to be sent of a crossing, and how that went."""
+
+    class About(models.TextChoices):
+        RAISED = "raised", _("raised")
+        RECOVERED = "recovered", _("well again")
+
+    class Channel(models.TextChoices):
+        MAIL = "mail", _("mail")
+        WEBHOOK = "webhook", _("webhook")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting to be sent")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("not delivered")
+
+    crossing = models.ForeignKey(AlertCrossing, on_delete=models.CASCADE, related_name="notices")
+    about = models.CharField(max_length=10, choices=About)
+    channel = models.CharField(max_length=10, choices=Channel)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    message_id = models.CharField(max_length=32)
+    n_tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("alert message")
+        verbose_name_plural = _("alert messages")
+        constraints = [models.UniqueConstraint(fields=["crossing", "about", "channel"], name="alert_notice_once")]
+        indexes = [models.Index(fields=["state", "next_try_at"], name="alert_notice_due")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+auditlog.register(
+    AlertRule,
+    exclude_fields=["is_raised", "turning_since"],
+    mask_fields=["mail_to", "webhook_url", "webhook_secret"],
+    mask_callable="callcenter_site.audit.unsaid",
+)

@@ -1,11 +1,12 @@
-"""What figures hold on somebody: nothing, but where a person's number was taken for one of the center's own."""
+"""What figures hold on somebody: nothing, but where a person's number was taken for one of the center's own, and where
+alerts go by mail."""
 
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from analytics import erased_counts
-from analytics.models import CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval
+from analytics.models import AlertRule, CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval
 from analytics.rollup import count_under_no_number, plus
 from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, Work, first_ids, scan
 from configuration.models import Account
@@ -40,10 +41,37 @@ def _erase_erased(subject: Subject, ids: list[Any], work: Work) -> Erased:
     return Erased(n_rows)
 
 
+def _is_mailed(subject: Subject, address: str) -> bool:
+    names = {name.casefold() for name in subject.names}
+    return address.casefold() in names or subject.is_named(address)
+
+
+def _find_mailed(subject: Subject, after: Any, limit: int) -> Page:
+    rows = AlertRule.objects.for_account(subject.account_id).only("account_id", "mail_to").order_by("pk")
+    return Page([rule.pk for rule in rows if any(_is_mailed(subject, one) for one in rule.addresses)], None)
+
+
+def _erase_mailed(subject: Subject, ids: list[Any], work: Work) -> Erased:
+    """A rule that tells nobody any more is no longer in use."""
+    n_rows = 0
+    for rule in AlertRule.objects.for_account(subject.account_id).filter(pk__in=ids).select_for_update():
+        rule.mail_to = ", ".join(one for one in rule.addresses if not _is_mailed(subject, one))
+        rule.is_active = rule.is_active and bool(rule.mail_to or rule.webhook_url)
+        rule.save(update_fields=["mail_to", "is_active"])
+        n_rows += 1
+    return Erased(n_rows)
+
+
+def _show_mailed(subject: Subject, ids: list[Any]) -> Any:
+    for rule in AlertRule.objects.for_account(subject.account_id).filter(pk__in=ids).order_by("pk"):
+        yield {"alert": rule.name, "mail_to": [one for one in rule.addresses if _is_mailed(subject, one)]}
+
+
 STORES: tuple[Store, ...] = (
     _by_number("call_counts", _("figures of calls by number"), CallInterval),
     _by_number("call_days", _("figures of days by number"), CallDay),
     _by_number("queue_counts", _("figures of queues by number"), QueueInterval),
     _by_number("queue_days", _("figures of queues and days by number"), QueueDay),
+    Store("alert_mails", _("recipients of alerts"), PEOPLE, ("analytics.AlertRule",), _find_mailed, _erase_mailed, _show_mailed),
     Store("erased_counts", _("figures of erased calls"), PEOPLE, ("analytics.ErasedCount",), _find_erased, _erase_erased),
 )

@@ -12,6 +12,7 @@ from agents.api import (
     SkillGroupViewSet,
     StatusChangeViewSet,
 )
+from analytics.alert_api import AlertCrossingViewSet, AlertRuleViewSet
 from analytics.api import LiveView, MetricsView, SummaryView
 from analytics.wallboard_api import DisplayViewSet
 from calls.api import CallViewSet, EventsView, ScreenView
@@ -54,6 +55,8 @@ router.register("screen-pops", ScreenPopViewSet, basename="screen-pop")
 router.register("break-reasons", BreakReasonViewSet, basename="break-reason")
 router.register("dispositions", DispositionViewSet, basename="disposition")
 router.register("roles", RoleViewSet, basename="role")
+router.register("alerts", AlertRuleViewSet, basename="alert")
+router.register("alert-crossings", AlertCrossingViewSet, basename="alert-crossing")
 router.register("wallboards", DisplayViewSet, basename="wallboard")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 

@@ -37,6 +37,8 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Voicemail"), "voicemail", "admin:calls_voicemail_changelist", "calls.view_voicemail")
             | {"badge": "calls.sound_admin.unheard_badge"},
             _page(_("Wallboards"), "tv", "admin:analytics_display_changelist", "analytics.view_display"),
+            _page(_("Alerts"), "notifications_active", "admin:analytics_alertrule_changelist", "analytics.view_alertrule"),
+            _page(_("Past alerts"), "notifications", "admin:analytics_alertcrossing_changelist", "analytics.view_alertcrossing"),
             _page(_("Staffing"), "calculate", "analytics:staffing", "analytics.see_figures"),
         ],
     },

@@ -15,6 +15,10 @@ TIMETABLE = {
     "send_sign_in_links": ("agents.tasks.send_sign_in_links", schedule(60.0)),
     # Slots touched by changed calls are counted again.
     "fill_intervals": ("analytics.tasks.fill_intervals", schedule(5.0)),
+    # Live figures are held against the limits of alerts.
+    "check_alerts": ("analytics.tasks.check_alerts", schedule(5.0)),
+    # What alerts have to say goes out, by mail and webhook.
+    "send_alerts": ("analytics.tasks.send_alerts", schedule(5.0)),
     # Sound files in the spool go to the store, and into the records of calls that are known now.
     "store_sounds": ("calls.tasks.store_sounds", schedule(5.0)),
     # Sound files that platforms announced by address are fetched; some addresses live for hours only.
@@ -61,6 +65,8 @@ TITLES: dict[str, Promise] = {
     "mark_gone": _("Notice who is gone"),
     "send_sign_in_links": _("Send invitations and password links"),
     "fill_intervals": _("Fill intervals"),
+    "check_alerts": _("Check alerts"),
+    "send_alerts": _("Send alerts"),
     "store_sounds": _("Store sound files"),
     "fetch_sounds": _("Fetch sound files"),
     "watch_recordings": _("Watch the recordings folder"),

@@ -69,7 +69,8 @@ _SUPERVISOR = (
         "configuration.view_servicenumber",
     }
     | _all_of_each("configuration", _HANDLED)
-    | _all_of("analytics", "display")
+    | _all_of_each("analytics", ("display", "alertrule"))
+    | {"analytics.view_alertcrossing"}
 )
 _ADMINISTRATOR = (
     _SUPERVISOR
@@ -110,7 +111,7 @@ _AGENTS_READ = {
 }
 _CONFIGURATION_READ = {
     f"configuration.view_{model}" for model in (*_LISTS, *_HANDLED, "servicenumber", "role", "apikey", "account")
-} | {SEE_FULL_NUMBER, "analytics.view_display"}
+} | {SEE_FULL_NUMBER, "analytics.view_display", "analytics.view_alertrule", "analytics.view_alertcrossing"}
 CHECK_NUMBER = "configuration.check_number"
 SCREEN_CALL = "calls.screen_call"
 SCOPE_PERMISSIONS: dict[str, set[str]] = {
@@ -129,7 +130,7 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     | _all_of_each("configuration", (*_LISTS, *_HANDLED, "servicenumber", "role"))
     | _all_of("configuration", "apikey", "view", "add", "change")
     | _all_of("configuration", "account", "view", "change")
-    | _all_of("analytics", "display"),
+    | _all_of_each("analytics", ("display", "alertrule")),
     ApiKey.Scope.BLACKLIST_CHECK: {CHECK_NUMBER},
     ApiKey.Scope.CALLS_SCREEN: {SCREEN_CALL},
     ApiKey.Scope.RECORDINGS_WRITE: {SEND_RECORDING, SEND_VOICEMAIL},
@@ -192,6 +193,12 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("Manage wallboards"),
                 _all_of("analytics", "display"),
                 about=_("Set up screens for the wall, and give out links that show their figures without signing in."),
+            ),
+            _right(
+                _("Manage alerts"),
+                _all_of("analytics", "alertrule"),
+                "analytics.view_alertcrossing",
+                about=_("Say which live figure has a limit and who is told beyond it, and see what was told."),
             ),
             _right(
                 _("See service records"),

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from agents.models import Agent, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
-from analytics.models import Display
+from analytics.models import AlertCrossing, AlertRule, Display
 from calls.models import Call, ExportRun, Recording, Voicemail
 from configuration.models import (
     ApiKey,
@@ -178,6 +178,10 @@ ROUTES: dict[str, Any] = {
     "api:role-detail": [Row(Role)],
     "api:rights": PAGE,
     "api:account": PAGE,
+    "api:alert-list": PAGE,
+    "api:alert-detail": [Row(AlertRule)],
+    "api:alert-crossing-list": PAGE,
+    "api:alert-crossing-detail": [Row(AlertCrossing)],
     "api:wallboard-list": PAGE,
     "api:wallboard-detail": [Row(Display)],
     "api:wallboard-link": [Row(Display, method="post")],

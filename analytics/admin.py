@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.models import SkillGroup
 from agents.querysets import sees_account
@@ -185,6 +186,7 @@ class AlertRuleForm(AccountForm):
             "webhook_url",
             "is_active",
         ]
+        widgets = {"mail_to": UnfoldAdminTextInputWidget, "webhook_url": UnfoldAdminTextInputWidget}
 
     def clean_skill_group(self) -> Any:
         chosen = self.cleaned_data["skill_group"]

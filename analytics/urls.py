@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import now_views, staffing_views, views
+from analytics import forecast_views, now_views, staffing_views, views
 
 app_name = "analytics"
 urlpatterns = [
@@ -12,4 +12,5 @@ urlpatterns = [
     path("now/", admin.site.admin_view(now_views.now), name="now"),
     path("now/figures/", admin.site.admin_view(now_views.figures), name="now-figures"),
     path("staffing/", admin.site.admin_view(staffing_views.calculator), name="staffing"),
+    path("staffing/forecast/", admin.site.admin_view(forecast_views.next_week), name="forecast"),
 ]

@@ -81,6 +81,7 @@ ROUTES: dict[str, Any] = {
     "analytics:now": PAGE,
     "analytics:now-figures": PAGE,
     "analytics:staffing": PAGE,
+    "analytics:forecast": PAGE,
     "agents:desk": PAGE,
     "agents:set-status": PAGE,
     "agents:state": PAGE,

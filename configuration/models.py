@@ -71,6 +71,8 @@ class Account(models.Model):
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     terminated_at = models.DateTimeField(_("terminated"), null=True, blank=True, editable=False)
+    restoring_since = models.DateTimeField(null=True, editable=False)
+    """While a backup is brought back: nobody signs in before what was erased is gone again."""
     key_id = models.CharField(max_length=20, editable=False, default="")
     wrapped_key = models.BinaryField(editable=False, default=b"")
     """The account's data key number 1, made with it; empty once a rotation has replaced it (`configuration/encryption.py`)."""
@@ -101,7 +103,7 @@ class Account(models.Model):
 
     @property
     def is_open(self) -> bool:
-        return self.terminated_at is None
+        return self.terminated_at is None and self.restoring_since is None
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:

@@ -30,6 +30,8 @@ OWN = (
     Kept("retention.PlanNotice", Lifetime.CONFIGURATION),
     Kept("retention.BackupObject", Lifetime.CONFIGURATION, files=("key", "loose_key")),
     Kept("retention.BackupRun", Lifetime.CONFIGURATION),
+    Kept("retention.RestoreRun", Lifetime.CONFIGURATION),
+    Kept("retention.RestoredId", Lifetime.CONFIGURATION),
 )
 
 LIBRARIES = (

@@ -64,6 +64,15 @@ class Keys:
         info = b"backup:" + purpose + b":" + str(self.account_id).encode()
         return HKDF(hashes.SHA256(), 32, salt=salt, info=info).derive(self._keys[number])
 
+    @classmethod
+    def stored_of(cls, account_id: int) -> "Keys":
+        """Those there are; none is made."""
+        return cls(account_id, cls._stored(account_id))
+
+    def is_same_as(self, other: "Keys") -> bool:
+        """Whether these open what the others do."""
+        return any(other._keys.get(number) == key for number, key in self._keys.items())
+
     @staticmethod
     def _stored(account_id: int) -> dict[int, bytes]:
         rows = DataKey.objects.filter(owner=account_id, purpose=DataKey.Purpose.BACKUP).exclude(wrapped_key=b"")

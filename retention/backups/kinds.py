@@ -27,6 +27,7 @@ class Kind(enum.StrEnum):
 
     CONFIGURATION = "configuration"
     PEOPLE = "people"
+    ERASED = "erased"
     STATUS_CHANGES = "status_changes"
     CALLS = "calls"
     EVENTS = "events"
@@ -38,6 +39,7 @@ class Kind(enum.StrEnum):
 TITLES: dict[str, Promise] = {
     Kind.CONFIGURATION: _("Configuration"),
     Kind.PEOPLE: _("People"),
+    Kind.ERASED: _("What was erased"),
     Kind.STATUS_CHANGES: _("Status changes"),
     Kind.CALLS: _("Calls"),
     Kind.EVENTS: _("Raw events"),
@@ -46,7 +48,7 @@ TITLES: dict[str, Promise] = {
     Kind.STATE: _("What goes on"),
 }
 
-OF_THE_NIGHT = frozenset({Kind.CONFIGURATION, Kind.PEOPLE, Kind.STATE})
+OF_THE_NIGHT = frozenset({Kind.CONFIGURATION, Kind.PEOPLE, Kind.ERASED, Kind.STATE})
 """The state of the night. The others hold what belongs to one local day."""
 EXPIRING = frozenset({Kind.STATUS_CHANGES, Kind.CALLS, Kind.EVENTS, Kind.FIGURES})
 """Days of these go with their calls; those of the audit log stay until the account is terminated."""
@@ -96,6 +98,8 @@ def place_of(line: Kept) -> Place | None:
     kind = _by_day(line)
     if kind is not None:
         return Place(model, kind, "timestamp" if kind == Kind.AUDIT else line.clock)
+    if line.model == "calls.Tombstone":
+        return Place(model, Kind.ERASED)
     reached = _reached(model)
     if Call in reached or line.lifetime not in NO_TIME:
         return Place(model, Kind.STATE)
@@ -120,10 +124,6 @@ def places() -> tuple[Place, ...]:
 
 def places_of(kind: Kind) -> list[Place]:
     return [place for place in places() if place.kind == kind]
-
-
-def place_named(label: str) -> Place | None:
-    return next((place for place in places() if place.label == label), None)
 
 
 def problems(kept: Iterable[Kept]) -> Iterable[str]:

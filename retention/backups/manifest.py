@@ -38,6 +38,7 @@ PREFIX = "manifest-"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     account_id: int
+    name: str
     written_at: dt.datetime
     keys: Keys
     content: Mapping[str, Any]
@@ -92,7 +93,7 @@ def read_manifest(account_id: int) -> Manifest | None:
     if not names:
         return None
     try:
-        outer = json.loads(b"".join(read_object(max(names))))
+        outer = json.loads(b"".join(read_object(name := max(names))))
         content = json.loads(outer["manifest"])
         keys = Keys(
             account_id,
@@ -111,7 +112,7 @@ def read_manifest(account_id: int) -> Manifest | None:
         raise Unreadable("no_key") from error
     if content["account"] != account_id or not hmac.compare_digest(mac.hex(), outer["mac"]):
         raise Unreadable("tampered")
-    return Manifest(account_id, dt.datetime.fromisoformat(content["at"]), keys, content)
+    return Manifest(account_id, name, dt.datetime.fromisoformat(content["at"]), keys, content)
 
 
 def bring_back_keys(account: Account, manifest: Manifest) -> None:
@@ -133,6 +134,21 @@ def bring_back_keys(account: Account, manifest: Manifest) -> None:
                 )
         except IntegrityError:
             continue  # there already
+
+
+def adopt(account: Account, manifest: Manifest) -> bool:
+    """Where the database knows an older state of the store than the manifest, or none, it learns what there is."""
+    rows = BackupObject.objects.for_account(account)
+    version = int(manifest.content["version"])
+    if rows.filter(kind=KIND, version__gte=version).exists():
+        return False
+    rows.delete()
+    objects = manifest.objects
+    objects.append(BackupObject(account=account, kind=KIND, day=DAY, key=manifest.name, version=version))
+    for one in objects:
+        one.written_at = one.verified_at = manifest.written_at
+    BackupObject.objects.bulk_create(objects, batch_size=500)
+    return True
 
 
 def _content(account: Account, version: int, keys: Keys) -> dict[str, Any]:

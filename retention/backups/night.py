@@ -51,7 +51,7 @@ def night(account: Account, at: dt.datetime) -> dt.date:
 def back_up_due(*, at: dt.datetime) -> list[BackupRun]:
     """Backs up every account whose last night was not yet done, and is not being done now."""
     runs = []
-    for account in Account.objects.filter(terminated_at=None).order_by("pk"):
+    for account in Account.objects.filter(terminated_at=None, restoring_since=None).order_by("pk"):
         if BackupRun.objects.for_account(account).filter(day=night(account, at), state=State.DONE).exists():
             continue
         try:

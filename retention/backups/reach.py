@@ -8,7 +8,7 @@ meanwhile was either begun before, and is then found busy and left to be done ag
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.db import transaction
@@ -27,9 +27,9 @@ from retention.models import BackupObject
 
 log = logging.getLogger(__name__)
 
-Change = Callable[[Row], Row | None]
-"""What becomes of a row: itself, another in its place, or None when it goes."""
-_PAGE = 500
+Change = Callable[[Sequence[Row]], Sequence[Row | None]]
+"""What becomes of a page of rows, in their order: of each itself, another in its place, or None when it goes."""
+PAGE = 500
 
 
 class Rewritten(NamedTuple):
@@ -88,17 +88,18 @@ def rewrite_days(
 def search(
     *,
     account: Account,
-    is_there: Callable[[Row], bool],
+    change: Change,
     days: Collection[dt.date] | None = None,
     kinds: Collection[str] | None = None,
 ) -> Found:
-    """How many rows of backups somebody stands in. An object that does not open was not searched."""
+    """How many rows of backups a change would touch: those in which somebody stands. An object that does not open was not
+    searched."""
     keys = Keys.of(account.pk)
     n_objects = n_found = n_unreadable = 0
     for there in _objects(account, days, kinds):
         n_objects += 1
         try:
-            n_found += sum(1 for row in rows_in(there, keys=keys) if is_there(row))
+            n_found += _n_touched(there, change, keys)
         except (Unreadable, OSError):
             log.warning("backup object %s cannot be searched", there.pk)
             n_unreadable += 1
@@ -117,7 +118,7 @@ def expire(*, account: Account, at: dt.datetime) -> int:
             if not has_holds and not is_whole:
                 n_gone += drop(there, at=at, cause=cause)
         if has_holds and not is_whole:
-            done = _rewrite(account, there, lambda row: None, at=at, cause=cause)
+            done = _rewrite(account, there, lambda page: [None] * len(page), at=at, cause=cause)
             n_gone += bool(done.n_changed)
     return n_gone
 
@@ -160,8 +161,8 @@ class _Sieve:
         self.n_found = self.n_changed = self.n_held = 0
 
     def through(self, rows: Iterable[Row]) -> Iterator[Row]:
-        for page in paged(rows, _PAGE):
-            new = [self.change(row) for row in page]
+        for page in paged(rows, PAGE):
+            new = self.change(page)
             touched = [row for row, other in zip(page, new, strict=True) if other is not row]
             held = self._held(touched) if touched else set()
             for row, other in zip(page, new, strict=True):
@@ -196,7 +197,7 @@ def _rewrite(account: Account, there: BackupObject, change: Change, *, at: dt.da
     keys = Keys.of(account.pk)
     try:
         # Read once before it is written: most objects hold nothing of what goes.
-        touched = sum(1 for row in rows_in(there, keys=keys) if change(row) is not row)
+        touched = _n_touched(there, change, keys)
         if not touched:
             return Rewritten(1, 0, 0, 0, 0)
         with transaction.atomic():
@@ -209,3 +210,8 @@ def _rewrite(account: Account, there: BackupObject, change: Change, *, at: dt.da
         log.warning("backup object %s is left: %s", there.pk, type(error).__name__)
         return Rewritten(1, 0, 0, 0, 1)
     return Rewritten(1, sieve.n_found, sieve.n_changed, sieve.n_held, 0)
+
+
+def _n_touched(there: BackupObject, change: Change, keys: Keys) -> int:
+    pages = paged(rows_in(there, keys=keys), PAGE)
+    return sum(other is not row for page in pages for row, other in zip(page, change(page), strict=True))

@@ -1,6 +1,6 @@
 """What retention keeps: promises bought and put on hold, what is to go, and the proof of what went."""
 
-from retention.models.backups import BackupObject, BackupRun
+from retention.models.backups import BackupObject, BackupRun, RestoredId, RestoreRun
 from retention.models.holds import AccountGate, HeldCall, LegalHold
 from retention.models.ledger import LedgerAnchor, LedgerEntry, LedgerHead, SigningKey
 from retention.models.outbox import FileDeletion
@@ -19,6 +19,8 @@ __all__ = [
     "LegalHold",
     "PlanNotice",
     "PurgeRun",
+    "RestoreRun",
+    "RestoredId",
     "SigningKey",
     "StoragePlan",
 ]

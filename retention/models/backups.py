@@ -72,3 +72,51 @@ class BackupRun(AccountOwned):
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d}"
+
+
+class RestoreRun(AccountOwned):
+    """One restore of an account: how far it has come, so that one that was cut off goes on where it was."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
+    night = models.DateField(_("night"), help_text="Whose people and configuration it brings back.")
+    with_raw_events = models.BooleanField(default=False)
+    lease = models.PositiveIntegerField(default=1)
+    started_at = models.DateTimeField(_("started"))
+    heartbeat_at = models.DateTimeField()
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    kind = models.CharField(max_length=20, blank=True, help_text="The object it is at.")
+    day = models.DateField(null=True)
+    n_read = models.PositiveBigIntegerField(default=0, help_text="Rows of that object that are done.")
+    counts = models.JSONField(_("rows"), default=dict)
+    error = models.CharField(_("error"), max_length=60, blank=True)
+
+    class Meta:
+        verbose_name = _("restore")
+        verbose_name_plural = _("restores")
+        ordering = ["-started_at", "-pk"]
+        default_permissions = ()
+        indexes = [models.Index(fields=["account", "state"], name="restore_run_state")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class RestoredId(AccountOwned):
+    """A row that could not have its id back: whatever points to the old one points to the new one."""
+
+    run = models.ForeignKey(RestoreRun, on_delete=models.PROTECT, related_name="+")
+    label = models.CharField(max_length=60)
+    old = models.BigIntegerField()
+    new = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["run", "label", "old"], name="restored_id_once")]
+
+    def __str__(self) -> str:
+        return f"{self.label} #{self.old}"

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = Account.objects.filter(terminated_at=None).order_by("pk")
+        accounts = Account.objects.filter(terminated_at=None, restoring_since=None).order_by("pk")
         if slug := options["account"]:
             accounts = accounts.filter(slug=slug)
             if not accounts.exists():

@@ -280,6 +280,8 @@ class Hub:
             self._tell(topic, {})
 
     def _tell_everybody_to_ask(self) -> None:
+        for due in self._due.values():
+            due.set()
         for messages in {messages for watchers in self._watchers.values() for messages in watchers}:
             _put(messages, _frame(MISSED, {}))
 

@@ -114,9 +114,9 @@ def take(
             raise
         return known
     _store(row, at=at)
-    audio = _attach(row.pk, at=at)
-    if audio is not None:
-        return Taken(True, audio=audio)
+    attached = _attach(row.pk, at=at)
+    if attached is not None:
+        return attached
     now = _known(account, kind, call_key, part.sha256)  # another worker may have put it in meanwhile
     return Taken(True, audio=now.audio if now else None, incoming=now.incoming if now else row)
 
@@ -208,8 +208,9 @@ def attach_due(*, at: dt.datetime, limit: int = 500) -> int:
     return sum(_attach(pk, at=at) is not None for pk in list(waiting.values_list("pk", flat=True)[:limit]))
 
 
-def _attach(pk: int, *, at: dt.datetime) -> CallAudio | None:
-    """Puts a stored file into its call's record; the row there, or None where the call is not known."""
+def _attach(pk: int, *, at: dt.datetime) -> Taken | None:
+    """Puts a stored file into its call's record; as the row there, new unless the record had this file already. None where
+    the call is not known, or somebody else has put it in."""
     unwanted = ""
     with transaction.atomic():
         row = IncomingSound.objects.select_for_update().filter(pk=pk, state=State.WAITING).first()
@@ -221,6 +222,7 @@ def _attach(pk: int, *, at: dt.datetime) -> CallAudio | None:
             return None
         model = MODELS[row.kind]
         audio: CallAudio | None = model._default_manager.filter(call=call, sha256=row.sha256, state=AudioState.STORED).first()
+        is_new = audio is None
         if audio is not None:
             unwanted = row.key
         elif _other_file(model, call, row.reference, row.sha256):
@@ -233,7 +235,7 @@ def _attach(pk: int, *, at: dt.datetime) -> CallAudio | None:
     if unwanted:
         default_storage.delete(unwanted)  # the file goes before the row that names it
         IncomingSound.objects.filter(pk=pk).delete()
-    return audio
+    return Taken(is_new, audio=audio)
 
 
 def _put_in(model: type[Recording] | type[Voicemail], call: Call, row: IncomingSound) -> tuple[CallAudio, str]:

@@ -42,7 +42,8 @@ def of_the_account(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def promise(request: HttpRequest) -> HttpResponse:
-    context = {"title": _("Privacy"), "promise": privacy.PROMISE, "keys": signing.public_keys()}
+    shell = admin.site.each_context(request)
+    context = {**shell, "title": _("Privacy"), "promise": privacy.PROMISE, "keys": signing.public_keys()}
     return render(request, "retention/promise.html", context)
 
 

@@ -20,7 +20,7 @@ class FileDeletionAdmin(GrowingAdmin):
     list_filter = (("state", ChoicesDropdownFilter),)
     ordering = ("put_at", "pk")
     sortable_by = ()
-    fields = ("key", "cause", "show_state", "attempts", "error", "put_at", "due_at")
+    fields = ("key", "cause", "state", "attempts", "error", "put_at", "due_at")
     readonly_fields = fields
     actions = ("try_again",)
 

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
@@ -43,7 +44,7 @@ class PurgeRunAdmin(FactAdmin):
     fields = (
         "started_at",
         "finished_at",
-        "shown_state",
+        "state",
         "shown_error",
         "cutoff",
         "n_due",
@@ -88,6 +89,7 @@ class PurgeRunAdmin(FactAdmin):
                 "waits": run.state == PurgeRun.State.WAITING,
                 "n_gone": run.counts.get("calls", 0),
                 "n_due": run.n_due,
+                "n_due_said": number_format(run.n_due, force_grouping=True),
                 "may_confirm": request.user.has_perm(MAY_CONFIRM),
             }
         page: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **facts})

@@ -68,7 +68,7 @@ def at(name, *args):
 def test_a_run_that_waits_says_so_and_goes_on_once_it_is_confirmed(account, chief, client):
     run = make_run(account, state="waiting", n_due=1200, error=purge.FAR_MORE)
     page = client.get(at("purgerun_change", run.pk)).content.decode()
-    assert "1200 calls would go: far more than usual" in page
+    assert "1,200 calls would go: far more than usual" in page
     client.post(at("purgerun_confirm", run.pk))
     run.refresh_from_db()
     assert (run.state, run.confirmed_by) == ("stopped", chief)

@@ -34,6 +34,7 @@ from configuration.api import (
     ScreenPopViewSet,
     ServiceNumberViewSet,
 )
+from retention.api import AccessRequestViewSet, DeletionRequestViewSet
 
 router = SimpleRouter()
 router.register("calls", CallViewSet, basename="call")
@@ -58,6 +59,8 @@ router.register("roles", RoleViewSet, basename="role")
 router.register("alerts", AlertRuleViewSet, basename="alert")
 router.register("alert-crossings", AlertCrossingViewSet, basename="alert-crossing")
 router.register("wallboards", DisplayViewSet, basename="wallboard")
+router.register("deletion-requests", DeletionRequestViewSet, basename="deletion-request")
+router.register("access-requests", AccessRequestViewSet, basename="access-request")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 
 urlpatterns = [

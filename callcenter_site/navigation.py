@@ -112,6 +112,16 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(
                 _("Files to delete"), "folder_delete", "admin:retention_filedeletion_changelist", "retention.view_filedeletion"
             ),
+            _page(
+                _("Deletion requests"),
+                "person_remove",
+                "admin:retention_deletionrequest_changelist",
+                "retention.view_deletionrequest",
+            )
+            | {"badge": "retention.admin.requests.pressing_badge"},
+            _page(
+                _("Access requests"), "person_search", "admin:retention_accessrequest_changelist", "retention.view_accessrequest"
+            ),
             _page(_("Purge runs"), "auto_delete", "admin:retention_purgerun_changelist", "retention.view_purgerun"),
             _page(
                 _("Timetable"),

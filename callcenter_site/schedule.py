@@ -45,6 +45,10 @@ TIMETABLE = {
     "forget_exports": ("calls.tasks.forget_exports", crontab(minute="50")),
     # Answers to requests that named themselves are forgotten after a day.
     "forget_answers": ("configuration.tasks.forget_answers", crontab(minute="40")),
+    # Deletion and access requests go on: those whose nudge was lost, that wait for something, or whose worker died.
+    "work_on_requests": ("retention.tasks.work_on_requests", schedule(30.0)),
+    # People are warned of deletion requests that come due.
+    "mind_deadlines": ("retention.tasks.mind_deadlines", crontab(minute="5")),
     # What has had its time is deleted, each account by its own calendar.
     "purge_expired": ("retention.tasks.purge_expired", crontab(hour="*", minute="20")),
     # Files whose rows have gone are deleted from the store.
@@ -80,6 +84,8 @@ TITLES: dict[str, Promise] = {
     "continue_exports": _("Continue exports"),
     "forget_exports": _("Remove old exports"),
     "forget_answers": _("Forget repeated answers"),
+    "work_on_requests": _("Work on deletion requests"),
+    "mind_deadlines": _("Mind deadlines of deletion requests"),
     "purge_expired": _("Purge what has expired"),
     "delete_files": _("Delete files"),
     "tell_of_plan_ends": _("Tell of lapsed storage plans"),

@@ -40,6 +40,8 @@ _LISTS = ("breakreason", "disposition", "ivrprompt", "screenpop")
 """What administrators set up and everybody at a screen may look up."""
 _HANDLED = ("quickreply", "quickreplygroup", "blockednumber", "keyword")
 """What supervisors keep up to date in their daily work."""
+_ASKED_FOR = ("deletionrequest", "accessrequest")
+"""What people ask of what is held on them."""
 _INSPECTOR = {
     ENTER_ADMIN,
     SEE_FIGURES,
@@ -79,6 +81,8 @@ _ADMINISTRATOR = (
     | {"retention.change_purgerun", "retention.view_ledgerentry", "retention.view_filedeletion"}
     | {"retention.change_filedeletion"}
     | _all_of_each("retention", ("storageplan", "legalhold"), "view", "add", "change")
+    | {"retention.approve_deletionrequest"}
+    | _all_of_each("retention", _ASKED_FOR, "view", "add")
     | _all_of("calls", "soundsource")
     | _all_of("calls", "incomingwebhook", "view", "add", "change")
     | _all_of("agents", "agent", "view", "add", "change")
@@ -135,6 +139,7 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.CALLS_SCREEN: {SCREEN_CALL},
     ApiKey.Scope.RECORDINGS_WRITE: {SEND_RECORDING, SEND_VOICEMAIL},
     ApiKey.Scope.RECORDINGS_READ: {SEE_RECORDINGS, SEE_VOICEMAIL, LISTEN},
+    ApiKey.Scope.PRIVACY_WRITE: _all_of_each("retention", _ASKED_FOR, "view", "add"),
     ApiKey.Scope.VOICEMAIL_WRITE: {SEE_VOICEMAIL, HANDLE_VOICEMAIL},
 }
 ONLY_FOR_KEYS = {
@@ -440,6 +445,22 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 _("Place and release legal holds"),
                 _all_of("retention", "legalhold", "view", "add", "change"),
                 about=_("Keep calls, numbers, agents, days or the whole account from every deletion, until released."),
+            ),
+            _right(
+                _("See deletion and access requests"),
+                _all_of_each("retention", _ASKED_FOR, "view"),
+                about=_("What people asked to have erased or to be told, how far it is, and the certificates."),
+            ),
+            _right(
+                _("Enter deletion and access requests"),
+                _all_of_each("retention", _ASKED_FOR, "view", "add"),
+                about=_("Put down that somebody asked. An access request gives out all that is held on a person."),
+            ),
+            _right(
+                _("Approve and reject deletion requests"),
+                "retention.view_deletionrequest",
+                "retention.approve_deletionrequest",
+                about=_("Have what was asked for erased for good, from every store."),
             ),
             _right(
                 _("Read the audit log"),

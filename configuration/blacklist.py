@@ -26,6 +26,7 @@ __all__ = [
     "rows_covering",
     "sees_numbers",
     "shown",
+    "stand_in",
 ]
 
 
@@ -34,12 +35,13 @@ def find_block(*, account: Account, number: str, direction: str, at: dt.datetime
     prefix, a longer prefix before a shorter one. One query along an index, whatever the length of the list."""
     found = canonical(number, account.region)
     beginnings = beginnings_of(found, account.region)
-    rows = BlockedNumber.objects.for_account(account).filter(number__in=sorted({found, *beginnings})).order_by()
+    itself = {found, stand_in(account, found)}
+    rows = BlockedNumber.objects.for_account(account).filter(number__in=sorted({*itself, *beginnings})).order_by()
     # The index leaves a handful of rows; to have the rest asked by the database takes longer than to look at them.
     blocking = [
         row
         for row in rows
-        if (row.number in beginnings if row.is_prefix else row.number == found)
+        if (row.number in beginnings if row.is_prefix else row.number in itself)
         and row.direction in (direction, BlockedNumber.Direction.BOTH)
         and (row.blocked_until is None or row.blocked_until > at)
     ]
@@ -78,27 +80,28 @@ def _ids_by_key(account: Account, rows: Sequence[BlockedNumber]) -> dict[tuple[s
 
 def rows_covering(*, account: Account, number: str) -> AccountQuerySet:
     """Rows whose number is this one, or whose prefix it begins with; in force or not."""
-    rows = BlockedNumber.objects.for_account(account)
-    known = covering(number=number, region=account.region)
-    hashed = rows.exclude(number_hash=None).filter(number_hash=block_hash(account, number))
-    # Two searches along two indexes: put together with "or", neither would be used.
-    if hashed_ids := list(hashed.values_list("pk", flat=True)):
-        known |= Q(pk__in=hashed_ids)
-    return rows.filter(known).order_by()
+    erased = stand_in(account, canonical(number, account.region))
+    known = covering(number=number, region=account.region, or_itself=erased)
+    return BlockedNumber.objects.for_account(account).filter(known).order_by()
 
 
 def block_hash(account: Account, number: str) -> bytes:
-    """Under which a number that was erased stays blocked."""
-    canonical_number = canonical(number, account.region)
-    return blind_index(canonical_number, account_id=account.pk, context="configuration_blockednumber.number")
+    """Keyed, of a canonical number that was erased and stays blocked."""
+    return blind_index(number, account_id=account.pk, context="configuration_blockednumber.number")
 
 
-def covering(*, number: str, region: str) -> Q:
+def stand_in(account: Account, number: str) -> str:
+    """What stands in the list in place of a canonical number that was erased: so it is found along the same index."""
+    return f"erased-{block_hash(account, number).hex()[:24]}"
+
+
+def covering(*, number: str, region: str, or_itself: str = "") -> Q:
     """One list of numbers for the index to be searched by; by the alternatives alone SQLite would not use it."""
     found = canonical(number, region)
     beginnings = beginnings_of(found, region)
-    either = Q(number=found, is_prefix=False) | Q(number__in=beginnings, is_prefix=True)
-    return Q(number__in=sorted({found, *beginnings})) & either
+    itself = {found, or_itself} - {""}
+    either = Q(number__in=itself, is_prefix=False) | Q(number__in=beginnings, is_prefix=True)
+    return Q(number__in=sorted({*itself, *beginnings})) & either
 
 
 def sees_numbers(actor: Actor) -> bool:

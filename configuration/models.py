@@ -651,6 +651,7 @@ class ApiKey(AccountOwned):
         RECORDINGS_READ = "recordings:read", _("fetch recordings and voicemail")
         VOICEMAIL_WRITE = "voicemail:write", _("mark and assign voicemail")
         CALLS_SCREEN = "calls:screen", _("ask whether a call is let in")
+        PRIVACY_WRITE = "privacy:write", _("enter deletion and access requests")
 
     name = models.CharField(_("name"), max_length=60, help_text=_("Which system uses it."))
     prefix = models.CharField(_("prefix"), max_length=12, unique=True, editable=False)

@@ -1,7 +1,6 @@
 """What configuration holds on somebody: a blocked number, rows of imports, answers kept for whoever asks again."""
 
 import json
-import secrets
 from typing import Any
 
 from django.utils import timezone
@@ -9,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.erasure import delete_rows
 from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, SubjectKind, Work, first_ids
-from configuration.blacklist import block_hash
+from configuration.blacklist import block_hash, stand_in
 from configuration.models import Account, BlockedNumber, IdempotencyKey, ImportChunk, ImportRun
 
 NUMBER, ACCOUNT = SubjectKind.NUMBER, SubjectKind.ACCOUNT
@@ -41,9 +40,7 @@ def _erase_blocked(subject: Subject, ids: list[Any], work: Work) -> Erased:
         if not _is_of(subject, row):
             n_erased += mine.update(reason=subject.hidden(row.reason) if subject.spans(row.reason) else "")
         elif subject.keeps_block:
-            n_erased += mine.update(
-                number=f"erased-{secrets.token_hex(8)}", number_hash=block_hash(account, row.number), reason=""
-            )
+            n_erased += mine.update(number=stand_in(account, row.number), number_hash=block_hash(account, row.number), reason="")
         else:
             n_erased += delete_rows(mine)
     return Erased(n_erased)

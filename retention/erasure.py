@@ -18,6 +18,10 @@ from configuration import erasure as configuration_erasure
 
 OWN = (
     Kept("retention.PurgeRun", Lifetime.PROOF),
+    # Whom they are about is unreadable a week after their end: the key it stands under is destroyed.
+    Kept("retention.DeletionRequest", Lifetime.PROOF, people=("value", "subject_hash", "requested_by", "approved_by")),
+    Kept("retention.ErasureStep", Lifetime.PROOF),
+    Kept("retention.AccessRequest", Lifetime.PROOF, people=("value", "subject_hash", "requested_by"), files=("key",)),
     Kept("retention.LedgerEntry", Lifetime.PROOF),
     Kept("retention.LedgerHead", Lifetime.PROOF, account=""),
     Kept("retention.LedgerAnchor", Lifetime.PROOF, account=""),

@@ -27,8 +27,8 @@ NAMES_NOBODY = frozenset(
     {"retention.HeldCall", "calls.CallSeenBy", "agents.StatusChange", "configuration.AuditEntry", "admin.LogEntry"}
 )
 """They point to a person by the id of their row, which is all that an erased person leaves."""
-SHELLS = frozenset({"configuration.Account", "agents.Agent"})
-"""Rows that stay, emptied: others that stay point to them."""
+SHELLS = frozenset({"configuration.Account", "configuration.DataKey", "agents.Agent"})
+"""Rows that stay, emptied, for others that stay point to them; and the keys, which are destroyed last."""
 
 
 def _hold_hashes(subject: Subject) -> list[bytes]:
@@ -51,19 +51,25 @@ _HOLDS = Store("legal_holds", _("legal holds"), PEOPLE, ("retention.LegalHold",)
 _BY_HAND: tuple[Store, ...] = (_HOLDS, *ANALYTICS, *CALLS, *AGENTS, *CONFIGURATION)
 
 
-def stores_for(kind: SubjectKind) -> list[Store]:
+def stores_for(kind: str) -> list[Store]:
     """The stores a request of this kind goes through, in order."""
     if kind != SubjectKind.ACCOUNT:
-        return [store for store in _BY_HAND if kind in store.kinds]
-    by_hand = [store for store in _BY_HAND if kind in store.kinds]
+        return [store for store in _BY_HAND if SubjectKind(kind) in store.kinds]
+    by_hand = [store for store in _BY_HAND if SubjectKind(kind) in store.kinds]
     done = {label for store in by_hand for label in store.models}
     whole = list(_whole_tables(done))
-    # People are emptied when nothing that belongs to them is left, and what they were given when they are.
+    # People are emptied when nothing that belongs to them is left, and what they were given goes after that.
     people = [store for store in by_hand if store.name == "agents"]
-    return [*(store for store in by_hand if store not in people), *whole, *people]
+    given = [store for store in whole if store.models[0].startswith("configuration.")]
+    return [
+        *(store for store in by_hand if store not in people),
+        *(store for store in whole if store not in given),
+        *people,
+        *given,
+    ]
 
 
-def store_named(name: str, kind: SubjectKind) -> Store | None:
+def store_named(name: str, kind: str) -> Store | None:
     return next((store for store in stores_for(kind) if store.name == name), None)
 
 

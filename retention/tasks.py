@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from retention import anchors, outbox, plans, purge
+from retention import access_request, anchors, deadlines, deletion, outbox, plans, purge
 from retention.backups.night import back_up_due
 from retention.clock import time_of_run
 
@@ -53,3 +53,32 @@ def tell_of_plan_ends() -> None:
     """Every hour: an account's day begins when its own clock says so."""
     if n_told := plans.tell_of_ends(at=timezone.now()):
         log.info("told the end of %s storage plans", n_told)
+
+
+@shared_task
+def work_on_requests() -> None:
+    """Deletion requests and access requests whose nudge was lost, that wait for something, or whose worker died."""
+    if n_requests := deletion.work_due():
+        log.info("worked on %s deletion requests", n_requests)
+    if n_requests := access_request.work_due():
+        log.info("worked on %s access requests", n_requests)
+
+
+@shared_task
+def mind_deadlines() -> None:
+    """Warns of requests that come due, and destroys what nobody needs to read any more."""
+    at = timezone.now()
+    if n_warned := deadlines.warn(at=at):
+        log.info("warned of %s deletion requests", n_warned)
+    deletion.forget_subjects(at=at)
+    access_request.forget_files(at=at)
+
+
+@shared_task
+def answer_access_request(request_id: int) -> None:
+    access_request.work_on(request_id)
+
+
+@shared_task
+def work_on_request(request_id: int) -> None:
+    deletion.work_on(request_id)

@@ -5,12 +5,16 @@ from retention.models.holds import AccountGate, HeldCall, LegalHold
 from retention.models.ledger import LedgerAnchor, LedgerEntry, LedgerHead, SigningKey
 from retention.models.outbox import FileDeletion
 from retention.models.plans import PlanNotice, StoragePlan
+from retention.models.requests import AccessRequest, DeletionRequest, ErasureStep
 from retention.models.runs import PurgeRun
 
 __all__ = [
+    "AccessRequest",
     "AccountGate",
     "BackupObject",
     "BackupRun",
+    "DeletionRequest",
+    "ErasureStep",
     "FileDeletion",
     "HeldCall",
     "LedgerAnchor",

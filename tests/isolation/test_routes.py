@@ -29,6 +29,7 @@ from configuration.models import (
     ScreenPop,
     ServiceNumber,
 )
+from retention.models import AccessRequest, DeletionRequest
 from tests.isolation.test_admin import as_person, messages_of, text_of
 from tests.isolation.worlds import MISSING_ID, World, without_ids
 
@@ -125,6 +126,12 @@ ROUTES: dict[str, Any] = {
     "api:metrics": PAGE,
     "api:summary": PAGE,
     "calls:export-file": "test_exporting: a link is for one person and a minute",
+    "retention:access-file": "test_access_request: a link is for one person and a minute",
+    "api:deletion-request-list": PAGE,
+    "api:deletion-request-detail": [Row(DeletionRequest)],
+    "api:deletion-request-certificate": "test_request_pages: another account's request answers like one that does not exist",
+    "api:access-request-list": PAGE,
+    "api:access-request-detail": [Row(AccessRequest)],
     "api:export-list": PAGE,
     "api:export-detail": [Row(ExportRun)],
     "api:call-list": PAGE,

@@ -102,6 +102,8 @@ def _make(world: World, model: type[models.Model], pk: int) -> models.Model:
 def _value(world: World, column: Any) -> Any:  # noqa: PLR0911 (one line per kind of column)
     if column.remote_field and column.remote_field.model is ContentType:
         return ContentType.objects.get_for_model(Account).pk
+    if column.remote_field and column.remote_field.model is column.model:
+        return None  # the first of its kind points to no other
     if column.remote_field:
         return world.account.pk if column.remote_field.model is Account else world.rows[column.remote_field.model].pk
     if isinstance(column, Sha256Field):

@@ -1,0 +1,491 @@
+"""Deletion requests: from the day somebody asks until nothing is found any more, within thirty days.
+
+What must never happen: a request completes while something of its subject is left, or what could not be looked into
+counts as nothing. So each store is a step of its own that is found, erased batch by batch and searched again; a step
+without a store, or one that failed, keeps the request open and is told. Every batch is one transaction: what is under a
+hold is asked for in it, the step's counts are committed with what went, and a worker that lost its lease writes nothing.
+Killed anywhere, the next one goes on from the step's cursor.
+"""
+
+import datetime as dt
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import OperationalError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from analytics.rollup import keep_counts
+from callcenter_site.subjects import Page, Store, Subject, SubjectKind, Work
+from calls import subjects as calls
+from configuration.models import Account
+from retention import certificate, holds, ledger, outbox, stores, subject_values, termination
+from retention.ledger import LedgerKind
+from retention.models import DeletionRequest, ErasureStep
+
+log = logging.getLogger(__name__)
+
+State, StepState = DeletionRequest.State, ErasureStep.State
+
+DUE_AFTER = dt.timedelta(days=30)
+VALUE_KEPT = dt.timedelta(days=7)
+"""After the end, whom it was about is still readable, for questions; then its key is destroyed."""
+LEASE = dt.timedelta(minutes=5)
+BATCH = 500
+MOST_PASSES = 5
+"""After so many searches that still found something, somebody should look."""
+FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=6)
+HELD_PAUSE = dt.timedelta(hours=1)
+NO_STORE = "no_store"
+LEFT_OVER = "left_over"
+FILES_LEFT = "files_left"
+ERRORS: dict[str, Any] = {
+    NO_STORE: _("The portal does not know how to look into this store. Nothing in it was erased."),
+    LEFT_OVER: _("The search afterwards found something again and again. Look for what keeps writing it."),
+    FILES_LEFT: _("Files are not deleted yet: see the files to delete."),
+}
+APPROVE = "retention.approve_deletionrequest"
+DEADLOCKS = {1205, 1213}
+
+
+class Stopped(Exception):
+    """The request was cancelled, or another worker has it."""
+
+
+# --- Asked for and decided -------------------------------------------------------------------------------------------
+
+
+def open_request(
+    *,
+    account: Account,
+    kind: str,
+    said: dict[str, Any],
+    by: Any,
+    at: dt.datetime,
+    received_at: dt.datetime | None = None,
+    keeps_block: str = "",
+    reference: str = "",
+) -> DeletionRequest:
+    """Puts a request down. One about the same subject that is still open makes it a duplicate.
+
+    Raises `ValidationError` on the field at fault. `received_at`: when the person asked, if that was before now.
+    """
+    received = received_at or at
+    if received > at:
+        raise ValidationError({"received_at": _("This day lies in the future.")})
+    if at - received > DUE_AFTER:
+        raise ValidationError({"received_at": _("This is more than 30 days ago: the request would be overdue already.")})
+    if keeps_block and kind != SubjectKind.NUMBER:
+        raise ValidationError({"keeps_block": _("Only a phone number can stay blocked.")})
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=account.pk)  # of two who ask at once, one is the duplicate
+        cleaned = subject_values.clean(account, kind, said)
+        request = DeletionRequest(
+            account=account,
+            kind=kind,
+            reference=reference,
+            received_at=received,
+            due_at=received + DUE_AFTER,
+            keeps_block=keeps_block,
+            retry_at=at,
+            requested_by=getattr(by, "pk", None),
+            api_key=getattr(getattr(by, "key", None), "pk", None),
+        )
+        subject_values.seal(request, cleaned)
+        same = DeletionRequest.objects.for_account(account).filter(subject_hash=request.subject_hash, kind=kind)
+        request.duplicate_of = same.filter(state__in=DeletionRequest.OPEN).order_by("pk").first()
+        if request.duplicate_of is not None:
+            request.state, request.finished_at = State.DUPLICATE, at
+        request.save(force_insert=True)
+        _tell(request, LedgerKind.REQUEST_RECEIVED, at=at, note=request.state if request.is_over else kind)
+        nudge_on_commit(request)
+    return request
+
+
+def scope(request: DeletionRequest, *, at: dt.datetime) -> None:
+    """Counts what would go, store by store. Erases nothing."""
+    subject = subject_values.subject_of(request, up_to=at)
+    found: list[ErasureStep] = []
+    for position, store in enumerate(stores.stores_for(subject.kind), start=1):
+        found.append(
+            ErasureStep(
+                account=request.account, request=request, position=position, store=store.name, n_found=count(store, subject)
+            )
+        )
+    for position, label in enumerate(stores.uncovered(), start=len(found) + 1):
+        found.append(
+            ErasureStep(
+                account=request.account, request=request, position=position, store=label, state=StepState.FAILED, error=NO_STORE
+            )
+        )
+    with transaction.atomic():
+        mine = DeletionRequest.objects.filter(pk=request.pk, state=State.RECEIVED)
+        if mine.update(state=State.SCOPED, heartbeat_at=None) != 1:
+            return
+        ErasureStep.objects.filter(request=request).delete()
+        ErasureStep.objects.bulk_create(found)
+    request.state = State.SCOPED
+
+
+def count(store: Store, subject: Subject) -> int:
+    return sum(len(page.ids) for page in pages(store, subject))
+
+
+def pages(store: Store, subject: Subject, limit: int = 5000) -> Any:
+    cursor: Any = None
+    while True:
+        page: Page = store.find(subject, cursor, limit)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def may_approve(request: DeletionRequest, actor: Any) -> bool:
+    """Terminating an account needs a second person: whoever asked does not say yes to it."""
+    if not actor.has_perm(APPROVE) or getattr(actor, "pk", None) is None:
+        return False
+    return request.kind != SubjectKind.ACCOUNT or actor.pk != request.requested_by
+
+
+def approve(request: DeletionRequest, *, by: Any, at: dt.datetime) -> None:
+    """Raises `ValidationError` where it cannot be approved now."""
+    if not may_approve(request, by):
+        if by.has_perm(APPROVE):
+            raise ValidationError(
+                _("Terminating the account needs a second administrator: whoever asked for it cannot approve it.")
+            )
+        raise PermissionDenied
+    with transaction.atomic():
+        changes: dict[str, Any] = {"state": State.APPROVED, "approved_by": by.pk, "approved_at": at, "retry_at": at}
+        if request.kind == SubjectKind.ACCOUNT:
+            changes["runs_from"] = changes["retry_at"] = termination.end_access(request, at=at)
+        if DeletionRequest.objects.filter(pk=request.pk, state=State.SCOPED).update(**changes) != 1:
+            raise ValidationError(_("This request is not waiting for approval."))
+        request.refresh_from_db()
+        _tell(request, LedgerKind.REQUEST_APPROVED, at=at)
+        nudge_on_commit(request)
+
+
+def reject(request: DeletionRequest, *, reason: str, by: Any, at: dt.datetime) -> None:
+    if not by.has_perm(APPROVE):
+        raise PermissionDenied
+    if reason not in DeletionRequest.Reason.values:
+        raise ValidationError({"reason": _("Choose why it is rejected.")})
+    _end(request, State.REJECTED, LedgerKind.REQUEST_REJECTED, at=at, among=DeletionRequest.UNDECIDED, rejected_for=reason)
+
+
+def cancel(request: DeletionRequest, *, by: Any, at: dt.datetime) -> dict[str, int]:
+    """Stops a request. Before it ran nothing has gone; half-way, what went by then, by store.
+
+    A termination that has begun to run is not stopped: half an account is of no use to anybody.
+    """
+    key_id = getattr(getattr(by, "key", None), "pk", None)
+    is_own = request.api_key == key_id if key_id is not None else request.requested_by == getattr(by, "pk", None)
+    if not by.has_perm(APPROVE) and not is_own:
+        raise PermissionDenied
+    among = set(DeletionRequest.UNDECIDED)
+    if request.kind != SubjectKind.ACCOUNT:
+        among |= {State.RUNNING, State.ERASED, State.HELD}
+    _end(request, State.CANCELLED, LedgerKind.REQUEST_CANCELLED, at=at, among=among)
+    return deleted_by_store(request)
+
+
+def take_back(request: DeletionRequest, *, at: dt.datetime) -> None:
+    """Opens an account again whose end was approved and has not begun. Called by operators."""
+    _end(request, State.CANCELLED, LedgerKind.REQUEST_CANCELLED, at=at, among=DeletionRequest.UNDECIDED)
+
+
+def _end(request: DeletionRequest, state: str, kind: LedgerKind, *, at: dt.datetime, among: Any, **changes: Any) -> None:
+    with transaction.atomic():
+        was_approved = request.kind == SubjectKind.ACCOUNT and request.approved_at is not None
+        mine = DeletionRequest.objects.filter(pk=request.pk, state__in=among)
+        if mine.update(state=state, finished_at=at, lease=F("lease") + 1, heartbeat_at=None, **changes) != 1:
+            raise ValidationError(
+                _("It is too late for this: the request is %(state)s."), params={"state": request.get_state_display()}
+            )
+        request.refresh_from_db()
+        _tell(request, kind, at=at, counts=deleted_by_store(request), note=request.rejected_for)
+        if was_approved:
+            termination.restore_access(request, at=at)
+
+
+def deleted_by_store(request: DeletionRequest) -> dict[str, int]:
+    return {name: n for name, n in request.steps.order_by("position").values_list("store", "n_deleted") if n}
+
+
+def _tell(
+    request: DeletionRequest, kind: LedgerKind, *, at: dt.datetime, counts: Any = None, note: str = "", store: str = ""
+) -> Any:
+    return ledger.append(
+        kind=kind, account_id=request.account_id, at=at, store=store, counts=counts, request_id=str(request.pk), note_code=note
+    )
+
+
+def nudge_on_commit(request: DeletionRequest) -> None:
+    """Wakes a worker. Only makes things faster: a lost nudge is made up for by the timetable."""
+    from retention.tasks import work_on_request  # tasks call this module
+
+    def nudge() -> None:
+        try:
+            work_on_request.apply_async((request.pk,), retry=False)
+        except Exception as error:  # whatever a broker may raise
+            log.warning("a worker could not be nudged: %s", type(error).__name__)
+
+    transaction.on_commit(nudge)
+
+
+# --- Worked on -------------------------------------------------------------------------------------------------------
+
+
+def work_due(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
+    """Goes on with every request that is due; how many were worked on."""
+    due = DeletionRequest.objects.filter(_is_due(clock())).order_by("received_at").values_list("pk", flat=True)
+    return sum(work_on(pk, clock=clock) for pk in list(due))
+
+
+def _is_due(at: dt.datetime) -> Q:
+    free = Q(heartbeat_at=None) | Q(heartbeat_at__lt=at - LEASE)
+    return free & Q(state__in=DeletionRequest.AT_WORK) & (Q(retry_at=None) | Q(retry_at__lte=at))
+
+
+def work_on(request_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> bool:
+    """Brings a request as far as it will go now; False: it is not due, or another worker has it."""
+    at = clock()
+    mine = DeletionRequest.objects.filter(_is_due(at), pk=request_id)
+    if mine.update(lease=F("lease") + 1, heartbeat_at=at) != 1:
+        return False
+    request: DeletionRequest = DeletionRequest.objects.select_related("account").get(pk=request_id)
+    work = _Worker(request, clock)
+    try:
+        work.go_on()
+    except Stopped:
+        log.info("deletion request %s was stopped or taken over", request_id)
+        return True
+    except Exception:
+        log.exception("deletion request %s failed; it is tried again", request_id)
+        work.rest(FIRST_PAUSE)
+        return True
+    return True
+
+
+class _Worker:
+    """One worker's turn at one request."""
+
+    def __init__(self, request: DeletionRequest, clock: Callable[[], dt.datetime]) -> None:
+        self.request, self.clock = request, clock
+        self.lease = request.lease
+        self.cause = f"deletion:{request.pk}"
+
+    def mark(self, **changes: Any) -> None:
+        """Says that the worker lives; every write goes with it."""
+        mine = DeletionRequest.objects.filter(pk=self.request.pk, lease=self.lease, state=self.request.state)
+        if mine.update(heartbeat_at=self.clock(), **changes) != 1:
+            raise Stopped
+        for name, value in changes.items():
+            setattr(self.request, name, value)
+
+    def rest(self, pause: dt.timedelta) -> None:
+        mine = DeletionRequest.objects.filter(pk=self.request.pk, lease=self.lease)
+        mine.update(heartbeat_at=None, retry_at=self.clock() + pause)
+
+    def go_on(self) -> None:
+        if self.request.state == State.RECEIVED:
+            scope(self.request, at=self.clock())
+            return
+        if self.request.state in (State.APPROVED, State.HELD):
+            self._begin()
+        if self.request.state == State.RUNNING:
+            self._erase()
+        if self.request.state == State.ERASED:
+            self._verify()
+        if self.request.state == State.VERIFIED:
+            self._complete()
+
+    def _begin(self) -> None:
+        """A pass over all stores. What was held before is looked at again."""
+        at = self.clock()
+        subject_values.bring_up_to_date(self.request)
+        steps = ErasureStep.objects.filter(request=self.request)
+        with transaction.atomic():
+            steps.exclude(error=NO_STORE).update(
+                state=StepState.WAITING, cursor=None, n_held=0, n_left=None, attempts=0, error=""
+            )
+            subject = subject_values.subject_of(self.request, up_to=at)
+            if not self._is_held_whole(subject):
+                calls.remember(subject, at=at)
+            self.mark(state=State.RUNNING, started_at=self.request.started_at or at, up_to=at, n_passes=self.request.n_passes + 1)
+
+    def _erase(self) -> None:
+        subject = subject_values.subject_of(self.request, up_to=self.request.up_to)
+        failed = 0
+        for step in ErasureStep.objects.filter(request=self.request).order_by("position"):
+            if step.state in (StepState.DONE, StepState.HELD):
+                continue
+            store = stores.store_named(step.store, subject.kind)
+            if store is None:
+                ErasureStep.objects.filter(pk=step.pk).update(state=StepState.FAILED, error=NO_STORE)
+                failed += 1
+                continue
+            try:
+                self._erase_store(step, store, subject)
+            except Stopped:
+                raise
+            except Exception as error:  # whatever it is: the other stores do not wait for this one
+                log.exception("deletion request %s: the store %s failed", self.request.pk, step.store)
+                again = {"attempts": F("attempts") + 1, "error": type(error).__name__[:60]}
+                ErasureStep.objects.filter(pk=step.pk).update(state=StepState.FAILED, **again)
+                failed += 1
+        if failed:
+            tries = max(ErasureStep.objects.filter(request=self.request).values_list("attempts", flat=True), default=1)
+            self.rest(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 12)))
+            return
+        self.mark(state=State.ERASED, erased_at=self.clock())
+
+    def _erase_store(self, step: ErasureStep, store: Store, subject: Subject) -> None:
+        cursor = step.cursor
+        while True:
+            page = store.find(subject, cursor, BATCH)
+            self._again_on_deadlock(lambda page=page: self._batch(step, store, subject, page))  # type: ignore[misc]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        with transaction.atomic():
+            self.mark()
+            ErasureStep.objects.filter(pk=step.pk).update(state=StepState.HELD if step.n_held else StepState.DONE, error="")
+            if step.n_deleted or step.n_held:
+                told = {"deleted": step.n_deleted, "held": step.n_held}
+                _tell(self.request, LedgerKind.ERASURE_STEP, at=self.clock(), store=step.store[:40], counts=told)
+
+    def _batch(self, step: ErasureStep, store: Store, subject: Subject, page: Page) -> None:
+        at = self.clock()
+        work = Work(
+            at=at,
+            put_files=lambda keys: self._put_files(keys, at),
+            keep_figures=lambda ids: self._keep_figures(subject, list(ids)),
+        )
+        n_deleted = n_held = 0
+        with transaction.atomic():
+            self.mark()
+            if page.ids and self._is_held_whole(subject):
+                n_held = len(page.ids)
+            elif page.ids:
+                work.held_calls = holds.held_calls(account=self.request.account_id) if _any_holds(self.request) else None
+                n_deleted, n_held = store.erase(subject, page.ids, work)
+            ErasureStep.objects.filter(pk=step.pk).update(
+                state=StepState.RUNNING,
+                cursor=page.cursor,
+                n_deleted=F("n_deleted") + n_deleted,
+                n_held=F("n_held") + n_held,
+            )
+        step.n_deleted += n_deleted
+        step.n_held += n_held
+        for then in work.after:
+            then()
+
+    def _put_files(self, keys: Iterable[str], at: dt.datetime) -> None:
+        outbox.put(account=self.request.account_id, keys=keys, at=at, cause=self.cause)
+
+    def _keep_figures(self, subject: Subject, ids: list[int]) -> None:
+        if subject.kind != SubjectKind.ACCOUNT:  # its figures go as well
+            keep_counts(account=self.request.account, call_ids=ids, unnamed=subject.numbers)
+
+    def _is_held_whole(self, subject: Subject) -> bool:
+        """Whether a hold names the subject itself, or everything there is."""
+        account_id = self.request.account_id
+        if holds.is_held(account=account_id):
+            return True
+        named = holds.held_subjects(account=account_id)
+        return bool(named.numbers & subject.numbers) or subject.agent_id in named.agents
+
+    def _again_on_deadlock(self, work: Callable[[], None]) -> None:
+        for attempt in range(8):
+            try:
+                return work()
+            except OperationalError as error:
+                if attempt == 7 or not error.args or error.args[0] not in DEADLOCKS:
+                    raise
+                time.sleep(0.01 * 2**attempt * (0.5 + random.random()))  # noqa: S311  (apart from the others, no secret)
+            except ledger.LedgerBusy:
+                if attempt == 7:
+                    raise
+        return None
+
+    def _verify(self) -> None:
+        """Searches every store again. What is under a hold is left, and nothing else."""
+        at = self.clock()
+        subject = subject_values.subject_of(self.request, up_to=self.request.up_to)
+        left: dict[str, int] = {}
+        again: list[int] = []
+        for step in ErasureStep.objects.filter(request=self.request).order_by("position"):
+            store = stores.store_named(step.store, subject.kind)
+            if store is None:
+                raise RuntimeError(f"the store {step.store} is gone")
+            step.n_left = count(store, subject)
+            self.mark()
+            ErasureStep.objects.filter(pk=step.pk).update(n_left=step.n_left)
+            if step.n_left:
+                left[step.store] = step.n_left
+            if step.n_left > step.n_held:
+                again.append(step.pk)
+        if again:
+            self._search_again(again)
+            return
+        if not self._files_are_gone():
+            self.rest(FIRST_PAUSE)
+            return
+        with transaction.atomic():
+            _tell(self.request, LedgerKind.VERIFICATION, at=at, counts=left)
+            if left:
+                self.mark(state=State.HELD)
+            else:
+                self.mark(state=State.VERIFIED, verified_at=at)
+        if left:
+            self.rest(HELD_PAUSE)
+
+    def _search_again(self, step_ids: list[int]) -> None:
+        at = self.clock()
+        steps = ErasureStep.objects.filter(pk__in=step_ids)
+        is_last = self.request.n_passes >= MOST_PASSES
+        steps.update(
+            state=StepState.FAILED if is_last else StepState.WAITING, cursor=None, n_held=0, error=LEFT_OVER if is_last else ""
+        )
+        self.mark(state=State.RUNNING, up_to=at, n_passes=self.request.n_passes + 1)
+        if is_last:
+            self.rest(LONGEST_PAUSE)
+        else:
+            self._erase()
+            if self.request.state == State.ERASED:
+                self._verify()
+
+    def _files_are_gone(self) -> bool:
+        while outbox.left(account=self.request.account_id, cause=self.cause):
+            done = outbox.work(at=self.clock())
+            self.mark()
+            if not done.n_deleted:
+                return False
+        return True
+
+    def _complete(self) -> None:
+        at = self.clock()
+        with transaction.atomic():
+            if self.request.kind == SubjectKind.ACCOUNT:
+                termination.destroy(self.request, at=at)
+            entry = _tell(self.request, LedgerKind.REQUEST_COMPLETED, at=at, counts=deleted_by_store(self.request))
+            told, signature = certificate.make(self.request, entry=entry, at=at)
+            self.mark(state=State.COMPLETED, finished_at=at, certificate=told, signature=signature)
+
+
+def _any_holds(request: DeletionRequest) -> bool:
+    holds.enter(request.account_id)
+    return bool(holds.open_holds(request.account_id).exists())
+
+
+def forget_subjects(*, at: dt.datetime) -> int:
+    """Destroys the keys of requests that ended a week ago; how many."""
+    return subject_values.forget(DeletionRequest.objects.all(), before=at - VALUE_KEPT)

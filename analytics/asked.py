@@ -1,7 +1,7 @@
 """What the address of a dashboard asks for. It holds the whole view, so that it can be kept, sent and gone back to."""
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,21 +9,22 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest
 from django.utils import formats, timezone
 from django.utils.functional import cached_property
-from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from agents.models import Agent, SkillGroup
-from analytics import reports
+from analytics import periods, reports
+from analytics.periods import Period
 from analytics.records import Records, records_for
-from analytics.reports import Filters, Period
+from analytics.reports import Filters
 from calls.models import Direction
 from configuration.access import SEE_FIGURES
 from configuration.models import ServiceNumber
 
 MAX_POINTS = 800
 """More points than a chart can show on any screen."""
-STEP_POINTS = {"half_hour": 48, "hour": 24, "day": 1}
-NARROWING = ("skill_group", "direction", "service_number", "agent")
+STEP_POINTS = {"interval": 96.0, "half_hour": 48.0, "hour": 24.0, "day": 1.0, "week": 1 / 7, "month": 1 / 30}
+NARROWING = ("skill_group", "direction", "service_number", "agent", "provider", "disposition")
+MOST_AGENTS = 1000
 CARRIED = ("period", "from", "to", *NARROWING)
 
 
@@ -39,7 +40,6 @@ class Asked:
     step: str
     compare: str
     before: Period
-    agent: Agent | None = None
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -57,10 +57,18 @@ class Asked:
 
     @cached_property
     def records(self) -> Records:
-        return records_for(self.user, self.filters, self.numbers, agent_id=self.agent.pk if self.agent else None)
+        return records_for(self.user, self.filters, self.numbers)
 
-    def records_of(self, filters: Filters) -> Records:
-        return records_for(self.user, filters, self.numbers, agent_id=self.agent.pk if self.agent else None)
+    def records_of(self, **changed: Any) -> Records:
+        return records_for(self.user, replace(self.filters, **changed), self.numbers)
+
+    @cached_property
+    def agents(self) -> list[Agent]:
+        """Those to choose from: who is there, and who is chosen though they left."""
+        rows = Agent.objects.visible_to(self.user).only("pk", "account_id", "name", "staff_id", "is_active")
+        people = sorted(rows.filter(is_active=True)[:MOST_AGENTS], key=lambda one: one.name.casefold())
+        chosen = self.filters.agent
+        return people if chosen is None or chosen in people else [chosen, *people]
 
     def address(self, changed: dict[str, str], without: tuple[str, ...] = ()) -> str:
         kept = {name: value for name, value in self.query.items() if name not in without and value}
@@ -69,14 +77,21 @@ class Asked:
     @property
     def carried(self) -> str:
         """What goes along from one dashboard to another."""
-        carried = {name: value for name, value in self.query.items() if name in CARRIED}
+        return self.carried_without()
+
+    def carried_without(self, *names: str) -> str:
+        carried = {name: value for name, value in self.query.items() if name in CARRIED and name not in names}
         return "?" + urlencode(carried) if carried else ""
+
+    def narrow(self, **changed: Any) -> None:
+        """For a page that is about one thing, whatever the address says."""
+        self.filters = replace(self.filters, **changed)
 
     def shown(self) -> dict[str, Any]:
         """What the bar above every dashboard shows."""
         presets = [
             (name, label, self.address({"period": name}, without=("from", "to", "step", "page")))
-            for name, label in reports.PRESETS.items()
+            for name, label in periods.PRESETS.items()
         ]
         return {
             "asked": self,
@@ -89,8 +104,8 @@ class Asked:
             "directions": Direction.choices,
             "groups": list(self.groups.values()),
             "numbers": self.numbers,
-            "comparisons": reports.COMPARISONS.items(),
-            "is_narrowed": self.filters != Filters() or self.agent is not None,
+            "comparisons": periods.COMPARISONS.items(),
+            "is_narrowed": self.filters != Filters(),
             "reset_link": self.address({}, without=NARROWING),
             "errors": self.errors,
             "freshness": reports.freshness(account=self.user.account, at=self.at),
@@ -100,8 +115,8 @@ class Asked:
         """The steps of time a chart of the period can show."""
         return [
             (name, label, self.address({"step": name}))
-            for name, label in reports.STEPS.items()
-            if name in STEP_POINTS and 1 < self.period.n_days * STEP_POINTS[name] <= MAX_POINTS
+            for name, label in periods.STEPS.items()
+            if 1 < self.period.n_days * STEP_POINTS[name] <= MAX_POINTS
         ]
 
 
@@ -113,17 +128,13 @@ def read(request: HttpRequest) -> Asked:
     at = timezone.now()
     query = {name: str(value) for name, value in request.GET.items() if value}
     errors: list[str] = []
-    period, filters, agent = reports.read_period({}, zone=user.account.zone, at=at), Filters(), None
+    period, filters = periods.read_period({}, zone=user.account.zone, at=at), Filters()
     try:
-        period = reports.read_period(query, zone=user.account.zone, at=at)
+        period = periods.read_period(query, zone=user.account.zone, at=at)
     except ValidationError as error:
         errors += error.messages
     try:
-        filters = reports.read_filters({name: value for name, value in query.items() if name != "agent"}, actor=user)
-    except ValidationError as error:
-        errors += error.messages
-    try:
-        agent = read_agent(query.get("agent", ""), user)
+        filters = reports.read_filters(query, actor=user)
     except ValidationError as error:
         errors += error.messages
     try:
@@ -131,25 +142,14 @@ def read(request: HttpRequest) -> Asked:
     except ValidationError as error:
         errors += error.messages
         step = reports.read_step({}, period)
-    if step not in STEP_POINTS or period.n_days * STEP_POINTS[step] > MAX_POINTS:
+    if period.n_days * STEP_POINTS[step] > MAX_POINTS:  # of a wrong one: the finest that fits
         step = reports.read_step({}, period)
     try:
-        compare, before = reports.read_comparison(query, period, at=at)
+        compare, before = periods.read_comparison(query, period, at=at)
     except ValidationError as error:
         errors += error.messages
-        compare, before = reports.read_comparison({}, period, at=at)
-    return Asked(user, at, query, period, filters, step, compare, before, agent, errors)
-
-
-def read_agent(text: str, user: Any) -> Agent | None:
-    """ValidationError for one that is not there, or another account's, or beyond what the person sees."""
-    if not text:
-        return None
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 18
-    agent: Agent | None = Agent.objects.visible_to(user).filter(pk=int(text)).first() if is_number else None
-    if agent is None:
-        raise ValidationError({"agent": _("There is no such agent.")})
-    return agent
+        compare, before = periods.read_comparison({}, period, at=at)
+    return Asked(user, at, query, period, filters, step, compare, before, errors)
 
 
 def period_text(period: Period) -> str:

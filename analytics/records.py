@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from analytics.reports import Filters, Period
+from analytics.periods import Period
+from analytics.reports import Filters
 from configuration.models import ServiceNumber
 
 MAY_SEE = "calls.view_call"
@@ -16,6 +17,8 @@ MAY_SEE = "calls.view_call"
 Narrowed = dict[str, str | list[str]]
 ANSWERED: Narrowed = {"answered": "yes"}
 ABANDONED: Narrowed = {"outcome": ["abandoned_in_queue", "abandoned_while_ringing"]}
+SHORT_SECONDS = 9.999
+SHORT: Narrowed = {**ANSWERED, "talk_to": f"{SHORT_SECONDS}"}
 BEHIND: dict[str, Narrowed] = {
     "answered": ANSWERED,
     "reception_volume": ANSWERED,
@@ -24,6 +27,17 @@ BEHIND: dict[str, Narrowed] = {
     "queue_answered": ANSWERED,
     "asa": ANSWERED,
     "aht": ANSWERED,
+    "offers_answered": ANSWERED,
+    "calls_taken": ANSWERED,
+    "agent_aht": ANSWERED,
+    "short_calls": SHORT,
+    "short_call_rate": SHORT,
+    "agent_ratings": {"rating": "given"},
+    "agent_satisfaction": {"rating": "given"},
+    "agent_csat": {"rating": "given"},
+    "inbound_taken": {"direction": "inbound", **ANSWERED},
+    "outbound_taken": {"direction": "outbound", **ANSWERED},
+    "internal_taken": {"direction": "internal", **ANSWERED},
     "abandoned": ABANDONED,
     "abandonment_rate": ABANDONED,
     "abandonment_rate_raw": ABANDONED,
@@ -55,7 +69,6 @@ class Records:
     filters: Filters
     numbers: dict[str, int]
     """Service numbers of the account, by number."""
-    agent_id: int | None = None
 
     def of_days(self, period: Period, **narrowed: Any) -> str:
         return self._link({"from": period.first.isoformat(), "to": period.last.isoformat()}, narrowed)
@@ -75,15 +88,18 @@ class Records:
             query["direction"] = self.filters.direction
         if self.filters.skill_group is not None:
             query["skill_group__id__exact"] = str(self.filters.skill_group.pk)
-        if self.agent_id is not None:
-            query["agent__id__exact"] = str(self.agent_id)
+        if self.filters.agent is not None:
+            query["agent__id__exact"] = str(self.filters.agent.pk)
+        for name in ("provider", "disposition"):
+            if value := getattr(self.filters, name):
+                query[name] = value
         if number := self.numbers.get(self.filters.service_number):
             query["service_number"] = str(number)
         return f"{reverse('admin:calls_call_changelist')}?{urlencode(query | narrowed, doseq=True)}"
 
 
-def records_for(user: Any, filters: Filters, numbers: Iterable[ServiceNumber], *, agent_id: int | None = None) -> Records:
-    return Records(user.has_perm(MAY_SEE), filters, {row.number: row.pk for row in numbers}, agent_id)
+def records_for(user: Any, filters: Filters, numbers: Iterable[ServiceNumber]) -> Records:
+    return Records(user.has_perm(MAY_SEE), filters, {row.number: row.pk for row in numbers})
 
 
 def local_text(moment: dt.datetime) -> str:

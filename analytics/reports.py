@@ -28,7 +28,7 @@ from django.utils.translation import gettext_lazy
 from agents.models import Agent, SkillGroup, StaleAgentTime
 from agents.querysets import sees_account
 from analytics import rollup
-from analytics.metrics import CATALOGUE, MAXIMA, METRICS, Counters, Metric, Source
+from analytics.metrics import BUCKETS, CATALOGUE, MAXIMA, METRICS, Counters, Metric, Source
 from analytics.models import FillMark
 from analytics.periods import (
     COMPARISONS,
@@ -169,6 +169,11 @@ def applies(source: Source, *, actor: Actor, filters: Filters) -> bool:
     return _table(source, set(filters.narrowed), actor) is not None
 
 
+def is_counted(source: Source, dimensions: Iterable[str], *, actor: Actor) -> bool:
+    """Whether a source is counted by all of these together, for this actor."""
+    return _table(source, set(dimensions), actor) is not None
+
+
 def _table(source: Source, dimensions: set[str], actor: Actor) -> Table | None:
     """The fewest rows that tell these dimensions apart; None: nothing does, or not for this actor's scope."""
     needed = {KEYS[name] for name in dimensions}
@@ -183,7 +188,12 @@ def _table(source: Source, dimensions: set[str], actor: Actor) -> Table | None:
 # --- Sums ------------------------------------------------------------------------------------------------------------
 
 _COUNTERS: dict[Source, tuple[str, ...]] = {
-    source: tuple(sorted({name for metric in CATALOGUE if metric.source is source for name in metric.counters}))
+    source: tuple(
+        sorted(
+            {name for metric in CATALOGUE if metric.source is source for name in metric.counters}
+            | (set(BUCKETS) if source is Source.QUEUES else set())
+        )
+    )
     for source in Source
 }
 

@@ -3,12 +3,16 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import forecast_views, now_views, staffing_views, views
+from analytics import agent_views, forecast_views, now_views, quality_views, staffing_views, views
 
 app_name = "analytics"
 urlpatterns = [
     path("", admin.site.admin_view(views.home), name="home"),
     path("dashboard/", admin.site.admin_view(views.dashboard), name="dashboard"),
+    path("dashboard/parts/", admin.site.admin_view(views.parts), name="dashboard-parts"),
+    path("dashboard/agents/", admin.site.admin_view(agent_views.agents), name="agents"),
+    path("dashboard/agents/<int:pk>/", admin.site.admin_view(agent_views.agent), name="agent"),
+    path("dashboard/quality/", admin.site.admin_view(quality_views.page), name="quality"),
     path("now/", admin.site.admin_view(now_views.now), name="now"),
     path("now/figures/", admin.site.admin_view(now_views.figures), name="now-figures"),
     path("staffing/", admin.site.admin_view(staffing_views.calculator), name="staffing"),

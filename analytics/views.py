@@ -1,6 +1,6 @@
 """The dashboard of a period. It reads interval counts for the past and `live` for now, and says which is which and how fresh."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,37 +16,49 @@ from agents.models import SkillGroup
 from analytics import asked as asking
 from analytics import breakdowns, live, reports
 from analytics.asked import Asked
-from analytics.breakdowns import HOUR_METRICS
 from analytics.metrics import CATALOGUE, METRICS, Good, Metric, Source, Unit
 from analytics.models import CallInterval
-from analytics.records import ABANDONED, ANSWERED, BEHIND
-from analytics.reports import Figures, Filters, Step
+from analytics.records import ABANDONED, ANSWERED, BEHIND, Narrowed, Records
+from analytics.reports import Figures, Step
 from analytics.wording import change, shown
 from calls.models import CallEvent
 from configuration.access import SEE_FIGURES
-from configuration.models import Account, Role
+from configuration.models import Account
 
-CALL_TILES = (
-    "calls",
-    "answered",
-    "connection_rate",
-    "service_level",
-    "average_wait",
-    "average_duration",
-    "abandonment_rate",
-    "ivr_abandonment_rate",
-)
-QUEUE_TILES = (
-    "offered",
-    "queue_answered",
-    "service_level",
-    "abandonment_rate",
-    "average_wait",
-    "asa",
-    "aht",
-    "longest_wait",
-)
-"""Shown instead where calls cannot be counted: for one skill group, and to people who see only their own."""
+TILES: dict[Source, tuple[str, ...]] = {
+    Source.CALLS: (
+        "calls",
+        "answered",
+        "connection_rate",
+        "service_level",
+        "average_wait",
+        "average_duration",
+        "abandonment_rate",
+        "ivr_abandonment_rate",
+    ),
+    Source.QUEUES: (
+        "offered",
+        "queue_answered",
+        "service_level",
+        "abandonment_rate",
+        "average_wait",
+        "asa",
+        "aht",
+        "longest_wait",
+    ),
+    Source.AGENTS: (
+        "calls_taken",
+        "agent_answer_rate",
+        "agent_aht",
+        "occupancy",
+        "online_time",
+        "on_call_time",
+        "agent_satisfaction",
+        "short_call_rate",
+    ),
+}
+"""Whole calls are counted neither by skill group nor by agent: with one of these, and for people who do not see all calls,
+the page tells of queues or of agents instead."""
 GROUP_COLUMNS = ("offered", "queue_answered", "service_level", "average_wait", "longest_wait", "abandonment_rate", "aht")
 CALL_COLUMNS = ("calls", "answered", "connection_rate", "average_duration", "ivr_abandonment_rate", "satisfaction")
 LIMITED = frozenset({"service_level", "abandonment_rate"})
@@ -57,13 +69,18 @@ LIVE_TILES = (
     ("ringing", gettext_lazy("Ringing")),
     ("talking", gettext_lazy("Talking")),
 )
-CALL_FUNNEL = ("calls", "entered_ivr", "to_manual", "answered", "transferred")
-QUEUE_FUNNEL = ("offered", "queue_answered")
-"""How far callers came. Beside each stage, which of the outcomes lie between it and the one before."""
+FUNNELS: dict[Source, tuple[str, ...]] = {
+    Source.CALLS: ("inbound_calls", "entered_ivr", "calls_waited", "calls_rang", "inbound_answered", "transferred"),
+    Source.QUEUES: ("offered", "queue_answered"),
+    Source.AGENTS: ("offers", "offers_answered"),
+}
+"""How far callers came, and what became of those who did not come to the next stage: …"""
 LEFT_BEFORE: dict[str, tuple[str, ...]] = {
-    "to_manual": ("abandoned_in_ivr", "self_served"),
-    "answered": ("abandoned", "never_reached"),
+    "calls_waited": ("abandoned_in_ivr", "self_served"),
+    "calls_rang": ("calls_abandoned_in_queue", "voicemail"),
+    "inbound_answered": ("calls_abandoned_ringing", "lost_calls"),
     "queue_answered": ("abandoned", "left_queue", "turned_away"),
+    "offers_answered": ("non_responses", "not_taken"),
 }
 
 
@@ -88,37 +105,26 @@ def home(request: HttpRequest) -> HttpResponse:
 def dashboard(request: HttpRequest) -> HttpResponse:
     asked = asking.read(request)
     user = asked.user
+    source = _source(asked)
     steps = reports.series(period=asked.period, step=asked.step, **asked.scope)
-    figures = reports.figures(reports.total(steps), **asked.scope)
+    sums = reports.total(steps)
+    figures = reports.figures(sums, **asked.scope)
     figures_before = reports.summary(period=asked.before, **asked.scope)
-    by_calls = reports.applies(Source.CALLS, **asked.scope)
     context = {
         **admin.site.each_context(request),
         "title": _("Dashboard"),
+        "page": "period",
         **asked.shown(),
         "steps": asked.steps(),
         "step": asked.step,
         "live": live.now(actor=user),
         "live_tiles": LIVE_TILES,
         "activities": live.ACTIVITIES.items(),
-        "tiles": [
-            _tile(
-                METRICS[name],
-                figures,
-                figures_before,
-                link=asked.records.of_metric(name, asked.period),
-                note=_limits_in_force(user.account, asked.filters.skill_group) if name in LIMITED else "",
-            )
-            for name in (CALL_TILES if by_calls else QUEUE_TILES)
-        ],
-        "by_calls": by_calls,
-        "sees_nothing": not any(reports.applies(source, **asked.scope) for source in (Source.CALLS, Source.QUEUES)),
-        "sees_groups_only": user.data_scope == Role.DataScope.GROUPS,
-        "chart": _chart(asked, steps, by_calls),
-        "rows": [_row(asked, one, by_calls) for one in steps],
-        "funnel": _funnel(asked, figures, by_calls),
-        "hours": _hours(asked, by_calls),
-        "parts": [_by_group(asked), *([_by_number(asked)] if by_calls else [])],
+        "source": source.value if source else "",
+        "tiles": tiles_of(asked, TILES[source], figures, figures_before) if source else [],
+        "sees_nothing": source is None,
+        "is_own": source is Source.AGENTS and asked.filters.agent is None,
+        "parts_link": asked.address({}),
         "all_figures": [
             (metric, shown(metric.unit, figures[metric.name]), asked.records.of_metric(metric.name, asked.period))
             for metric in CATALOGUE
@@ -126,7 +132,44 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "is_empty": _is_empty(user, figures),
         "setup_steps": steps_for(user),
     }
+    if source is not None:
+        context["chart"] = _chart(asked, steps, source)
+        context["rows"] = [_row(asked, one, source) for one in steps]
+        context["funnel"] = _funnel(asked, figures, source)
+        if source is not Source.AGENTS:
+            found = breakdowns.waits(sums)
+            context["waits"] = _waits_chart(asked, found)
     return render(request, "analytics/dashboard.html", context)
+
+
+def parts(request: HttpRequest) -> HttpResponse:
+    """The lower half of the dashboard: the period taken apart. It is asked for by the page, once that can be seen."""
+    asked = asking.read(request)
+    source = _source(asked)
+    context: dict[str, Any] = {"parts": []}
+    if source is not None:
+        context["hours"] = _hours(asked, source)
+        context["parts"] = _parts(asked, source)
+    return render(request, "analytics/parts.html", context)
+
+
+def _source(asked: Asked) -> Source | None:
+    """What the page tells of: whole calls if they can be counted so, else queues, else agents."""
+    return next((source for source in Source if reports.applies(source, **asked.scope)), None)
+
+
+def tiles_of(asked: Asked, names: Iterable[str], now: Figures, before: Figures) -> list[Tile]:
+    limits = _limits_in_force(asked.user.account, asked.filters.skill_group)
+    return [
+        _tile(
+            METRICS[name],
+            now,
+            before,
+            link=asked.records.of_metric(name, asked.period),
+            note=limits if name in LIMITED else "",
+        )
+        for name in names
+    ]
 
 
 def _tile(metric: Metric, now: Figures, before: Figures, *, link: str, note: str) -> Tile:
@@ -150,49 +193,42 @@ def _limits_in_force(account: Account, group: SkillGroup | None) -> str:
 # --- Over time -------------------------------------------------------------------------------------------------------
 
 
-def _series_metrics(by_calls: bool) -> tuple[Metric, Metric, Metric, Metric]:
-    names = ("calls", "answered") if by_calls else ("offered", "queue_answered")
-    return METRICS[names[0]], METRICS[names[1]], METRICS["abandoned"], METRICS["service_level"]
+_BARS: dict[Source, tuple[tuple[str, str, Narrowed], ...]] = {
+    Source.CALLS: (("calls", "base", {}), ("answered", "primary", ANSWERED), ("abandoned", "bad", ABANDONED)),
+    Source.QUEUES: (("offered", "base", {}), ("queue_answered", "primary", ANSWERED), ("abandoned", "bad", ABANDONED)),
+    Source.AGENTS: (("offers", "base", {}), ("calls_taken", "primary", ANSWERED), ("non_responses", "bad", {})),
+}
+_LINES = {Source.CALLS: "service_level", Source.QUEUES: "service_level", Source.AGENTS: "occupancy"}
 
 
-def _chart(asked: Asked, steps: list[Step], by_calls: bool) -> dict[str, Any]:
-    """What charts.js draws: bars of counts on the left axis, a line of shares on the right one. Each bar is a link."""
-    every, answered, abandoned, level = _series_metrics(by_calls)
-    values = {
-        metric: [metric.value(step.sums.of(metric.source)) for step in steps] for metric in (every, answered, abandoned, level)
-    }
+def _chart(asked: Asked, steps: list[Step], source: Source) -> dict[str, Any]:
+    """What charts.js draws: bars of counts on the left axis, a line of shares on the right one. Each point is a link."""
     between = asked.records.between
-    return {
-        "labels": [step.label for step in steps],
-        "datasets": [
-            {
-                "type": "bar",
-                "label": str(metric.label),
-                "data": values[metric],
-                "color": color,
-                "links": [between(step.start, step.end, **narrowed) for step in steps],
-            }
-            for metric, color, narrowed in (
-                (every, "base", {}),
-                (answered, "primary", ANSWERED),
-                (abandoned, "bad", ABANDONED),
-            )
-        ]
-        + [
-            {
-                "type": "line",
-                "label": str(level.label),
-                "data": [None if value is None else round(value * 100, 1) for value in values[level]],
-                "color": "accent",
-                "axis": "percent",
-                "links": [between(step.start, step.end) for step in steps],
-            },
-        ],
+    line = METRICS[_LINES[source]]
+    shares = [line.value(step.sums.of(line.source)) for step in steps]
+    bars = [
+        {
+            "type": "bar",
+            "label": str(METRICS[name].label),
+            "data": [METRICS[name].value(step.sums.of(METRICS[name].source)) for step in steps],
+            "color": color,
+            "links": [between(step.start, step.end, **narrowed) for step in steps],
+        }
+        for name, color, narrowed in _BARS[source]
+    ]
+    over = {
+        "type": "line",
+        "label": str(line.label),
+        "data": [None if value is None else round(value * 100, 1) for value in shares],
+        "color": "accent",
+        "axis": "percent",
+        "links": [between(step.start, step.end) for step in steps],
     }
+    return {"labels": [step.label for step in steps], "datasets": [*bars, over]}
 
 
-def _row(asked: Asked, step: Step, by_calls: bool) -> dict[str, Any]:
-    metrics = _series_metrics(by_calls)
+def _row(asked: Asked, step: Step, source: Source) -> dict[str, Any]:
+    metrics = [METRICS[name] for name in (*(name for name, _color, _narrowed in _BARS[source]), _LINES[source])]
     return {
         "label": step.label,
         "link": asked.records.between(step.start, step.end),
@@ -200,11 +236,11 @@ def _row(asked: Asked, step: Step, by_calls: bool) -> dict[str, Any]:
     }
 
 
-# --- How far callers came --------------------------------------------------------------------------------------------
+# --- How far callers came, and how long they waited ------------------------------------------------------------------
 
 
-def _funnel(asked: Asked, figures: Figures, by_calls: bool) -> list[dict[str, Any]]:
-    names = CALL_FUNNEL if by_calls else QUEUE_FUNNEL
+def _funnel(asked: Asked, figures: Figures, source: Source) -> list[dict[str, Any]]:
+    names = FUNNELS[source]
     whole = figures[names[0]] or 0
     stages = []
     for name in names:
@@ -230,23 +266,43 @@ def _funnel(asked: Asked, figures: Figures, by_calls: bool) -> list[dict[str, An
     return stages
 
 
+def _waits_chart(asked: Asked, found: list[dict[str, Any]]) -> dict[str, Any]:
+    def link(one: dict[str, Any], narrowed: Narrowed) -> str:
+        bounds: Narrowed = {"wait_from": str(one["start"])}
+        if one["end"]:
+            bounds["wait_to"] = f"{one['end'] - 0.001:g}"
+        return asked.records.of_days(asked.period, **bounds | narrowed)
+
+    not_answered: Narrowed = {"answered": "no"}
+    bars = (("answered", _("Answered"), "primary", ANSWERED), ("others", _("Not answered"), "bad", not_answered))
+    return {
+        "labels": [one["label"] for one in found],
+        "datasets": [
+            {
+                "type": "bar",
+                "label": label,
+                "data": [one[name] for one in found],
+                "color": color,
+                "stack": "waits",
+                "links": [link(one, narrowed) for one in found],
+            }
+            for name, label, color, narrowed in bars
+        ],
+    }
+
+
 # --- The week by hours -----------------------------------------------------------------------------------------------
 
 
-def _hours(asked: Asked, by_calls: bool) -> dict[str, Any]:
+def _hours(asked: Asked, source: Source) -> dict[str, Any]:
     """A table of weekdays by hours. How strong a cell is coloured says where it lies between nothing and the most."""
-    metric = breakdowns.hour_metric(asked.query.get("hours", ""), by_calls=by_calls)
+    metric = breakdowns.hour_metric(asked.query.get("hours", ""), source)
     cells = breakdowns.by_hour_of_week(metric, period=asked.period, **asked.scope)
     hours = breakdowns.hours_shown(cells)
     most = 1 if metric.unit is Unit.RATIO else max((value or 0 for value in cells.values()), default=0)
-    choices = [
-        (name, METRICS[name].label, asked.address({"hours": name}))
-        for name in HOUR_METRICS
-        if by_calls or METRICS[name].source is not Source.CALLS
-    ]
     return {
         "metric": metric,
-        "choices": choices,
+        "choices": [(name, METRICS[name].label, asked.address({"hours": name})) for name in breakdowns.hour_choices(source)],
         "hours": [f"{hour}:00" for hour in hours],
         "mood": {Good.UP: "good", Good.DOWN: "bad"}.get(metric.good, "plain"),
         "rows": [
@@ -268,58 +324,70 @@ def _hour_cell(asked: Asked, metric: Metric, value: int | float | None, most: fl
     }
 
 
-# --- By group and number ---------------------------------------------------------------------------------------------
+# --- By group, number, provider, disposition -------------------------------------------------------------------------
 
 
-def _by_group(asked: Asked) -> dict[str, Any]:
-    filters, groups = asked.filters, asked.groups
-    found = reports.by_skill_group(period=asked.period, **asked.scope)
-    order = [pk for pk in groups if pk in found] + [pk for pk in found if pk not in groups]
+def _parts(asked: Asked, source: Source) -> list[dict[str, Any]]:
+    numbers = {row.number: f"{row.label} · {row.number}" if row.label else row.number for row in asked.numbers}
+    groups = {pk: group.name for pk, group in asked.groups.items()}
+    people = {person.pk: person.name for person in asked.agents}
+    found = []
+    if source is not Source.AGENTS:
+        nothing = _("Nothing was offered to a skill group in this period.")
+        found.append(_part(asked, "skill_group", _("By skill group"), GROUP_COLUMNS, groups, _("Unknown groups"), nothing))
+    if source is Source.CALLS:
+        nothing = _("No calls in this period.")
+        found += [
+            _part(asked, "service_number", _("By service number"), CALL_COLUMNS, numbers, _("No service number"), nothing),
+            _part(asked, "provider", _("By telecom provider"), CALL_COLUMNS, None, _("Not known"), nothing),
+            _part(asked, "disposition", _("By disposition"), CALL_COLUMNS, None, _("None given"), nothing),
+        ]
+    if source is Source.AGENTS and asked.filters.agent is None:
+        found.append(_part(asked, "agent", _("By agent"), TILES[Source.AGENTS], people, _("Unknown agents"), ""))
+    return [part for part in found if part is not None]
+
+
+def _part(
+    asked: Asked,
+    name: str,
+    title: str,
+    columns: Sequence[str],
+    names: Mapping[Any, str] | None,
+    nobody: str,
+    nothing: str,
+) -> dict[str, Any] | None:
+    """A table by one dimension. `names`: those of the account's rows; None: the values are texts themselves."""
+    metrics = [METRICS[column] for column in columns]
+    dimensions = {name, *asked.filters.narrowed}
+    if not all(reports.is_counted(metric.source, dimensions, actor=asked.user) for metric in metrics):
+        return None
     rows = []
-    for pk in order:
-        group = groups.get(pk) if pk is not None else None
-        figures = reports.figures(found[pk], actor=asked.user, filters=filters, sources=[Source.QUEUES])
-        of_group = Filters(group, filters.direction, filters.service_number)
+    for row in breakdowns.by(name, columns, period=asked.period, **asked.scope):
+        value = row.values[name]
+        is_known = bool(value) and (names is None or value in names)
+        records = _records_behind(asked, name, value) if is_known else None
         rows.append(
-            _part_row(asked, group.name if group else _("Unknown groups"), figures, GROUP_COLUMNS, of_group if group else None)
+            {
+                "name": (value if names is None else names.get(value, value if isinstance(value, str) else "")) or nobody,
+                "link": records.of_days(asked.period) if records else "",
+                "values": [
+                    (
+                        shown(metric.unit, row.figures[metric.name]),
+                        records.of_metric(metric.name, asked.period) if records else "",
+                    )
+                    for metric in metrics
+                ],
+            }
         )
-    return {
-        "title": _("By skill group"),
-        "heading": _("Skill group"),
-        "columns": [METRICS[name] for name in GROUP_COLUMNS],
-        "rows": rows,
-        "nothing": _("Nothing was offered to a skill group in this period."),
-    }
+    return {"title": title, "heading": reports.DIMENSIONS[name], "columns": metrics, "rows": rows, "nothing": nothing}
 
 
-def _by_number(asked: Asked) -> dict[str, Any]:
-    found = breakdowns.by_service_number(period=asked.period, **asked.scope)
-    labels = {row.number: f"{row.label} · {row.number}" if row.label else row.number for row in asked.numbers}
-    rows = []
-    for number, sums in sorted(found.items(), key=lambda one: -one[1].calls["n_calls"]):
-        figures = reports.figures(sums, actor=asked.user, filters=asked.filters, sources=[Source.CALLS])
-        of_number = Filters(asked.filters.skill_group, asked.filters.direction, number) if number in labels else None
-        rows.append(_part_row(asked, labels.get(number) or number or _("No service number"), figures, CALL_COLUMNS, of_number))
-    return {
-        "title": _("By service number"),
-        "heading": _("Service number"),
-        "columns": [METRICS[name] for name in CALL_COLUMNS],
-        "rows": rows,
-        "nothing": _("No calls in this period."),
-    }
-
-
-def _part_row(asked: Asked, name: str, figures: Figures, columns: Sequence[str], filters: Filters | None) -> dict[str, Any]:
-    """`filters`: those of the records behind the row; None: the list cannot be narrowed to them."""
-    records = asked.records_of(filters) if filters is not None else None
-    return {
-        "name": name,
-        "link": records.of_days(asked.period) if records else "",
-        "values": [
-            (shown(METRICS[column].unit, figures[column]), records.of_metric(column, asked.period) if records else "")
-            for column in columns
-        ],
-    }
+def _records_behind(asked: Asked, name: str, value: Any) -> Records:
+    if name == "skill_group":
+        return asked.records_of(skill_group=asked.groups[value])
+    if name == "agent":
+        return asked.records_of(agent=next(person for person in asked.agents if person.pk == value))
+    return asked.records_of(**{name: value})
 
 
 def _is_empty(user: Any, figures: Figures) -> bool:

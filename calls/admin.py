@@ -161,6 +161,8 @@ class CallAdmin(KeepsFilters, ExportsCalls, GrowingAdmin):
         filters.ProviderFilter,
         filters.TalkFilter,
         filters.LengthFilter,
+        filters.WaitFilter,
+        filters.HoldFilter,
         filters.RatingFilter,
         filters.DispositionFilter,
         filters.KeywordFilter,

@@ -228,10 +228,13 @@ class DurationFilter(RangeFilter):
     hint = _("Seconds, or minutes and seconds as 1:30.")
 
     def read(self, text: str) -> float:
-        parts = text.split(":")
+        whole, _dot, fraction = text.partition(".")
+        parts = whole.split(":")
         if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
             raise ValueError(text)
-        return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts))))
+        if fraction and re.fullmatch(r"[0-9]{1,3}", fraction, re.ASCII) is None:
+            raise ValueError(text)
+        return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts)))) + float(f"0.{fraction or 0}")
 
 
 class TalkFilter(DurationFilter):
@@ -248,6 +251,22 @@ class LengthFilter(DurationFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return narrowing.by_length(queryset, *self.bounds(), account_id=_account_of(request))
+
+
+class WaitFilter(DurationFilter):
+    title = _("wait in queues")  # type: ignore[assignment]
+    name = "wait"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_wait(queryset, *self.bounds(), account_id=_account_of(request))
+
+
+class HoldFilter(DurationFilter):
+    title = _("time on hold")  # type: ignore[assignment]
+    name = "hold"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_hold(queryset, *self.bounds(), account_id=_account_of(request))
 
 
 class RatingFilter(RangeFilter):

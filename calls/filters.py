@@ -68,6 +68,10 @@ class CallFilterSet(django_filters.FilterSet):
     talk_max = SecondsFilter(method="by_range", help_text="Answered, and at most so many seconds of talk, without hold.")
     length_min = SecondsFilter(method="by_range", help_text="Over, and at least so many seconds from start to end.")
     length_max = SecondsFilter(method="by_range", help_text="Over, and at most so many seconds from start to end.")
+    wait_min = SecondsFilter(method="by_range", help_text="At least so many seconds in queues, all entries together.")
+    wait_max = SecondsFilter(method="by_range", help_text="At most so many seconds in queues, all entries together.")
+    hold_min = SecondsFilter(method="by_range", help_text="On hold for at least so many seconds, all together.")
+    hold_max = SecondsFilter(method="by_range", help_text="On hold for at most so many seconds, all together.")
     rating = django_filters.ChoiceFilter(
         method="by_range",
         choices=[(narrowing.GIVEN, narrowing.GIVEN), (narrowing.NOT_GIVEN, narrowing.NOT_GIVEN)],
@@ -153,6 +157,8 @@ class CallFilterSet(django_filters.FilterSet):
             )
         rows = narrowing.by_talk(rows, _number(asked["talk_min"]), _number(asked["talk_max"]), account_id=account_id)
         rows = narrowing.by_length(rows, _number(asked["length_min"]), _number(asked["length_max"]), account_id=account_id)
+        rows = narrowing.by_wait(rows, _number(asked["wait_min"]), _number(asked["wait_max"]), account_id=account_id)
+        rows = narrowing.by_hold(rows, _number(asked["hold_min"]), _number(asked["hold_max"]), account_id=account_id)
         hit = (asked["keyword"], asked["keyword_category"], asked["keyword_severity"])
         rows = narrowing.by_keyword(rows, *hit, account_id=account_id)
         least, most = _number(asked["rating_min"]), _number(asked["rating_max"])

@@ -259,6 +259,8 @@ class Call(AccountOwned):
             models.Index(fields=["account", "rating_asked", "rating_score", "started_at"], name="call_rating"),
             models.Index(fields=["account", "talk_seconds", "started_at"], name="call_talk"),
             models.Index(fields=["account", "total_seconds", "started_at"], name="call_total"),
+            models.Index(fields=["account", "wait_seconds", "started_at"], name="call_wait"),
+            models.Index(fields=["account", "hold_seconds", "started_at"], name="call_hold"),
         ]
 
     def __str__(self) -> str:

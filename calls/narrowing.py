@@ -85,6 +85,16 @@ def by_length(rows: Rows, least: float | None, most: float | None, *, account_id
     return _by_range(rows, "total_seconds", least, most, Q(ended_at__isnull=False), account_id=account_id)
 
 
+def by_wait(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
+    """Waited so many seconds in queues, all entries together; a call that entered none waited for none."""
+    return _by_range(rows, "wait_seconds", least, most, Q(), account_id=account_id)
+
+
+def by_hold(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
+    """Held for so many seconds, all together."""
+    return _by_range(rows, "hold_seconds", least, most, Q(), account_id=account_id)
+
+
 GIVEN, NOT_GIVEN = "given", "not_given"
 
 

@@ -4,6 +4,8 @@ import datetime as dt
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from calls.models import Outcome
@@ -14,6 +16,7 @@ from tests.factories import AccountFactory, AgentFactory, CallFactory, MemberFac
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)  # 12:20 in Shanghai
 URL = "/admin/dashboard/"
+PARTS = "/admin/dashboard/parts/"
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +113,7 @@ def test_tiles_lead_to_the_records_behind_them_with_the_same_filters(client, acc
         assert records.status_code == 200, link
     assert len(client.get(links[0]).context["cl"].result_list) == 3
     assert len(client.get(links[1]).context["cl"].result_list) == 1
-    group = client.get(URL, {"skill_group": busy_day.pk}).context["parts"][0]["rows"][0]
+    group = client.get(PARTS, {"skill_group": busy_day.pk}).context["parts"][0]["rows"][0]
     assert len(client.get(group["link"]).context["cl"].result_list) == 2
 
 
@@ -200,7 +203,12 @@ def test_every_bar_and_every_hour_leads_to_its_records(client, account, busy_day
     index = max(range(len(all_calls["data"])), key=lambda n: all_calls["data"][n])
     for dataset in (all_calls, answered, abandoned):
         assert len(client.get(dataset["links"][index]).context["cl"].result_list) == dataset["data"][index], dataset["label"]
-    cells = [cell for row in answer.context["hours"]["rows"] for cell in row["cells"] if cell["link"]]
+    cells = [
+        cell
+        for row in client.get(PARTS, {"period": "last_7_days"}).context["hours"]["rows"]
+        for cell in row["cells"]
+        if cell["link"]
+    ]
     assert [cell["text"] for cell in cells] == ["3", "1"]  # Monday, and Sunday, the last day of the week
     for cell in cells:
         assert len(client.get(cell["link"]).context["cl"].result_list) == int(cell["text"])
@@ -210,7 +218,7 @@ def test_service_numbers_have_their_own_figures_and_records(client, account, bus
     ServiceNumberFactory(account=account, number="+861055500002", label="Other")
     take_in(Story(account, NOW - dt.timedelta(hours=1), "other", called="+861055500002").ivr(0).ended(9), at=NOW)
     signed_in(client, account)
-    rows = client.get(URL).context["parts"][1]["rows"]
+    rows = client.get(PARTS).context["parts"][1]["rows"]
     assert [(row["name"], row["values"][0][0]) for row in rows] == [
         ("Hotline · +861055500001", "3"),
         ("Other · +861055500002", "1"),
@@ -243,7 +251,58 @@ def test_every_hour_of_a_day_of_another_length_leads_to_its_own_records(client, 
         assert chart["datasets"][0]["data"] == [1] * len(moments) == [1] * len(set(links))
         for link, moment in zip(links[:8], moments[:8], strict=True):
             assert [call.started_at for call in client.get(link).context["cl"].result_list] == [moment], link
-        hours = client.get(URL, {"period": "yesterday"}).context["hours"]["rows"][6]["cells"]
+        hours = client.get(PARTS, {"period": "yesterday"}).context["hours"]["rows"][6]["cells"]
         for cell in hours[:4]:
             n_found = len(client.get(cell["link"]).context["cl"].result_list) if cell["link"] else 0
             assert n_found == int(cell["text"] or 0)
+
+
+@pytest.mark.parametrize("url", [URL, PARTS, "/admin/dashboard/agents/"])
+def test_a_page_asks_the_tables_of_figures_ten_times_at_most(client, account, busy_day, url):
+    signed_in(client, account)
+    client.get(url)
+    for query in ({}, {"period": "this_month"}, {"skill_group": busy_day.pk}, {"from": "2025-04-01", "to": "2026-03-02"}):
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url, query).status_code == 200
+        counts = [one["sql"] for one in queries if "SUM(" in one["sql"] and '"analytics_' in one["sql"].replace("`", '"')]
+        assert 1 <= len(counts) <= 10, len(counts)
+
+
+def test_providers_and_dispositions_have_their_figures_and_records(client, account):
+    morning = NOW - dt.timedelta(hours=1)
+    take_in(
+        Story(account, morning, "a").ivr(0).ended(9),
+        Story(account, morning, "b")
+        .queued(0, "Sales")
+        .answered(5, "A")
+        .at(60, "call.remarked", agent="A", text="Done", disposition="Resolved")
+        .ended(65),
+        at=NOW,
+    )
+    signed_in(client, account)
+    tables = {part["title"]: part["rows"] for part in client.get(PARTS).context["parts"]}
+    given = {row["name"]: row["values"][0][0] for row in tables["By disposition"]}
+    assert given == {"Resolved": "1", "None given": "1"}
+    resolved = next(row for row in tables["By disposition"] if row["name"] == "Resolved")
+    assert len(client.get(resolved["link"]).context["cl"].result_list) == 1
+    assert sum(int(row["values"][0][0]) for row in tables["By telecom provider"]) == 2
+
+
+def test_waits_stand_in_buckets_that_lead_to_their_calls(client, account):
+    SkillGroupFactory(account=account, name="Sales")
+    AgentFactory(account=account, staff_id="A")
+    morning = NOW - dt.timedelta(hours=1)
+    take_in(
+        Story(account, morning, "a").queued(0, "Sales").answered(20, "A").ended(60),  # exactly a border: of the bucket above
+        Story(account, morning, "b").queued(0, "Sales").ended(7),
+        at=NOW,
+    )
+    signed_in(client, account)
+    waits = client.get(URL).context["waits"]
+    answered, others = waits["datasets"]
+    assert dict(zip(waits["labels"], answered["data"], strict=True))["20 to 30 s"] == 1 == sum(answered["data"])
+    assert dict(zip(waits["labels"], others["data"], strict=True))["5 to 10 s"] == 1 == sum(others["data"])
+    for dataset in (answered, others):
+        for n, link in zip(dataset["data"], dataset["links"], strict=True):
+            if n:
+                assert len(client.get(link).context["cl"].result_list) == n

@@ -15,7 +15,17 @@
     });
     board.addEventListener("submit", event => { if (event.target.method === "get") load(); });
     addEventListener("pageshow", () => { board.classList.remove("is-loading"); board.removeAttribute("aria-busy"); });
-    document.querySelectorAll("[data-prints]").forEach(button => button.addEventListener("click", () => print()));
+    document.querySelectorAll("[data-loads]").forEach(async part => {
+      try {
+        const answer = await fetch(part.dataset.loads, { headers: { Accept: "text/html" } });
+        if (!answer.ok) throw new Error(answer.status);
+        part.innerHTML = await answer.text();
+        if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+      } catch {
+        part.replaceChildren(Object.assign(document.createElement("p"), { className: "figures-error", role: "alert", textContent: part.dataset.failedText }));
+      }
+      part.removeAttribute("aria-busy");
+    });
   };
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", ready) : ready();
 })();

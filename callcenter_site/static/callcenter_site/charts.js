@@ -1,5 +1,5 @@
 // Draws every <canvas data-portal-chart="id"> from the JSON in #id:
-// {labels, datasets: [{type: "bar"|"line", label, data, color: "base"|"primary"|"accent"|"bad", axis?: "percent"}]}.
+// {labels, datasets: [{type: "bar"|"line", label, data, color: "base"|"primary"|"accent"|…, axis?: "percent"}]}.
 // A dataset may have `links`, an address for each of its points, and a `stack`. Counts stand on the left axis, shares (in percent) on the right one. Colours follow the theme, also when it is switched.
 (() => {
   const COLORS = {
@@ -7,6 +7,9 @@
     primary: ["--color-primary-600", "--color-primary-500"],
     accent: ["--portal-accent", "--portal-accent"],
     bad: ["--portal-bad", "--portal-bad"],
+    good: ["--portal-good", "--portal-good"],
+    ringing: ["--portal-ringing", "--portal-ringing"],
+    break: ["--portal-break", "--portal-break"],
   };
   const isDark = () => document.documentElement.classList.contains("dark");
   const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -83,7 +86,14 @@
     const cell = (name, text) => Object.assign(document.createElement(name), { textContent: text ?? "–" });
     const row = (name, cells) => { const tr = document.createElement("tr"); tr.append(...cells.map((text, place) => cell(place ? name : "th", text))); return tr; };
     table.createTHead().append(row("th", ["", ...datasets.map(set => set.label)]));
-    table.createTBody().append(...labels.map((label, place) => row("td", [label, ...datasets.map(set => set.data[place])])));
+    table.createTBody().append(...labels.map((label, place) => {
+      const made = row("td", [label, ...datasets.map(set => set.data[place])]);
+      datasets.forEach((set, column) => {  // what a click on the chart opens is opened from here by keyboard
+        const link = set.links?.[place];
+        if (link) made.cells[column + 1].replaceChildren(Object.assign(document.createElement("a"), { href: link, textContent: set.data[place] ?? "–" }));
+      });
+      return made;
+    }));
   };
 
   addEventListener("DOMContentLoaded", () => {

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from agents.models import SkillGroup
 from analytics import live, reports
 from analytics.metrics import CATALOGUE, Source
-from analytics.serializers import LiveSerializer, MetricSerializer, SummarySerializer
+from analytics.serializers import LiveSerializer, MetricSerializer, QuestionSerializer, ReportSerializer, SummarySerializer
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.rest import PortalView
 from calls.models import Direction
@@ -74,6 +74,76 @@ class MetricsView(PortalView):
             raise ValidationError({"language": _("Choose one of %(known)s.") % {"known": ", ".join(_LANGUAGES)}})
         with translation.override(language):
             return Response(MetricSerializer(CATALOGUE, many=True).data)
+
+
+_LISTS = ("metrics", "group_by", *reports.KEYS)
+
+
+class ReportView(PortalView):
+    required_permissions = {"GET": SEE_FIGURES, "POST": SEE_FIGURES}
+
+    @extend_schema(
+        operation_id="report",
+        summary="Any figures, by time and by what was counted",
+        tags=["figures"],
+        parameters=[
+            OpenApiParameter(name, OpenApiTypes.STR, description=text)
+            for name, text in (
+                ("metrics", "Names from `metrics/`, with commas between; none: all that can be given."),
+                ("group_by", f"Of {', '.join(reports.DIMENSIONS)}, with commas between; of those of time one."),
+                ("period", f"One of {', '.join(reports.PRESETS)}, if no days are given. Default: today."),
+                ("from", "First local day of the account."),
+                ("to", f"Last local day, included; at most {reports.MAX_DAYS} days."),
+                *((name, "Only these, with commas between.") for name in reports.KEYS),
+                ("order_by", "A metric asked for; with a minus the largest first. Not with a dimension of time."),
+                ("limit", f"Rows of a page, at most {reports.MOST_ROWS}. Default: {reports.LIMIT}."),
+                ("cursor", "`next` of the page before."),
+                ("totals", "`true` adds the figures of the whole period under these filters."),
+            )
+        ],
+        responses=ReportSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Metrics of the catalogue by any dimensions that they are counted by, a page of rows at a time. What lies on no
+        page costs nothing. The same can be posted, with lists as lists."""
+        asked: dict[str, Any] = {name: str(value) for name, value in request.query_params.items()}
+        for name in _LISTS:
+            if name in asked:
+                asked[name] = [part.strip() for part in asked[name].split(",")]
+        return self._answer(request, asked)
+
+    @extend_schema(
+        operation_id="report_post",
+        summary="Any figures, asked in a body",
+        tags=["figures"],
+        request=QuestionSerializer,
+        responses=ReportSerializer,
+        parameters=[],
+    )
+    def post(self, request: Request) -> Response:
+        """As by GET. Nothing is made or kept."""
+        return self._answer(request, request.data)
+
+    def _answer(self, request: Request, data: Any) -> Response:
+        asked = QuestionSerializer(data=data)
+        asked.is_valid(raise_exception=True)
+        actor: Any = request.user
+        at = timezone.now()
+        question = reports.read_question(asked.validated_data, actor=actor, account=actor.account, at=at)
+        answer = reports.query(question, actor=actor)
+        return Response(
+            {
+                "start": question.period.start,
+                "end": question.period.end,
+                "time_zone": actor.account.time_zone,
+                "counted_to": reports.freshness(account=actor.account, at=at).counted_to,
+                "rows": [
+                    {"start": row.start, "end": row.end, "group": row.values, "figures": row.figures} for row in answer.rows
+                ],
+                "next": f"{answer.next[0]}.{answer.next[1]}" if answer.next else None,
+                "totals": reports.totals(question, actor=actor) if asked.validated_data.get("totals") else None,
+            }
+        )
 
 
 class SummaryView(PortalView):

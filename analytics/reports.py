@@ -476,7 +476,7 @@ def query(question: Question, *, actor: Actor) -> Answer:
     """The rows of a question, in the order of time and then of the dimensions' values; without dimensions of time those
     of `order_by`. With nothing but time every step has a row, else only what was counted has one.
 
-    Counts nobody may see are not there: refuse such questions before (`check_question`), or get sums of nothing.
+    What the actor may not see is not there: `read_question` refuses such questions, else they get sums of nothing.
     """
     known_to = _days_to(actor)
     if question.time in STEPS:

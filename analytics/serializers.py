@@ -6,7 +6,8 @@ from rest_framework import serializers
 
 from analytics.live import ACTIVITIES
 from analytics.metrics import CATALOGUE, Good, Metric, Source, Unit
-from analytics.reports import STEPS
+from analytics.reports import DIMENSIONS, LIMIT, MAX_DAYS, MOST_ROWS, PRESETS, STEPS
+from callcenter_site.rest import StrictFields
 
 _UNITS = {
     Unit.COUNT: "count",
@@ -49,6 +50,67 @@ class MetricSerializer(serializers.Serializer[Any]):
     )
     formula = serializers.CharField()
     help = serializers.CharField()
+
+
+_NAMES = [metric.name for metric in CATALOGUE]
+
+
+class QuestionSerializer(StrictFields):
+    """What a report is asked: metrics by dimensions, over a period, narrowed to some values."""
+
+    metrics = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        required=False,
+        max_length=len(CATALOGUE),
+        help_text=f"Names from `metrics/`; none: all that can be given. There are: {', '.join(_NAMES)}.",
+    )
+    group_by = serializers.ListField(
+        child=serializers.CharField(max_length=30),
+        required=False,
+        max_length=len(DIMENSIONS),
+        help_text=f"From {', '.join(DIMENSIONS)}; of those of time one. None: one row for the whole period.",
+    )
+    period = serializers.ChoiceField(choices=list(PRESETS.items()), required=False, help_text="If no days are given.")
+    locals()["from"] = serializers.CharField(required=False, max_length=10, help_text="First local day: 2026-01-31.")
+    to = serializers.CharField(required=False, max_length=10, help_text=f"Last local day; at most {MAX_DAYS} days.")
+    direction = serializers.ListField(child=serializers.CharField(max_length=20), required=False)
+    service_number = serializers.ListField(
+        child=serializers.CharField(max_length=64), required=False, help_text="In any written form."
+    )
+    provider = serializers.ListField(child=serializers.CharField(max_length=60, allow_blank=True), required=False)
+    disposition = serializers.ListField(child=serializers.CharField(max_length=60, allow_blank=True), required=False)
+    skill_group = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    agent = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False)
+    order_by = serializers.CharField(
+        required=False,
+        max_length=61,
+        help_text="A metric asked for; with a minus the largest first. Not with a dimension of time.",
+    )
+    limit = serializers.IntegerField(
+        required=False, min_value=1, max_value=MOST_ROWS, help_text=f"Rows of a page. Default: {LIMIT}."
+    )
+    cursor = serializers.CharField(required=False, allow_blank=True, max_length=20, help_text="`next` of the page before.")
+    totals = serializers.BooleanField(required=False, help_text="Adds the figures of the whole period under these filters.")
+
+
+class ReportRowSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField(allow_null=True, help_text="Null of an hour of the week, which is many.")
+    end = serializers.DateTimeField(allow_null=True)
+    group = serializers.DictField(
+        help_text="By dimension: an id, a text, local time with its offset, the first day of a week, or weekday (1 is Monday) "
+        "and hour. Null: not known to the portal."
+    )
+    figures = serializers.DictField(child=serializers.FloatField(allow_null=True), help_text="Null: nothing to divide by.")
+
+
+class ReportSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    time_zone = serializers.CharField()
+    counted_to = serializers.DateTimeField(allow_null=True, help_text="Everything accepted before this is in the figures.")
+    rows = ReportRowSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null: this is the last.")
+    totals = serializers.DictField(child=serializers.FloatField(allow_null=True), allow_null=True)
 
 
 class StepSerializer(serializers.Serializer[Any]):

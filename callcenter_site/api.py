@@ -13,7 +13,7 @@ from agents.api import (
     StatusChangeViewSet,
 )
 from analytics.alert_api import AlertCrossingViewSet, AlertRuleViewSet
-from analytics.api import LiveView, MetricsView, SummaryView
+from analytics.api import LiveView, MetricsView, ReportView, SummaryView
 from analytics.wallboard_api import DisplayViewSet
 from calls.api import CallViewSet, EventsView, ScreenView
 from calls.export_api import ExportViewSet
@@ -70,6 +70,8 @@ urlpatterns = [
     path("calls/screen/", ScreenView.as_view(schema=None), name="call-screen-slash"),
     path("live/", LiveView.as_view(), name="live"),
     path("metrics/", MetricsView.as_view(), name="metrics"),
+    path("reports/query", ReportView.as_view(), name="report"),
+    path("reports/query/", ReportView.as_view(schema=None), name="report-slash"),
     path("summary/", SummaryView.as_view(), name="summary"),
     path("account/", AccountView.as_view(), name="account"),
     path("rights/", RightsView.as_view(), name="rights"),

@@ -171,3 +171,82 @@ def test_the_catalogue_is_told_in_the_language_asked_for(get):
     assert level["formula"] == "answered in target ÷ (answered + abandoned − short)"
     assert next(one for one in chinese if one["name"] == "service_level")["label"] == "服务水平"
     assert [error["field"] for error in get("/api/v1/metrics/", {"language": "tlh"}).json()["errors"]] == ["language"]
+
+
+REPORT = "/api/v1/reports/query"
+
+
+def test_a_report_is_asked_by_address_or_body_alike(get, client, api_key, group):
+    asked = {"metrics": ["offered", "service_level"], "group_by": ["hour", "skill_group"], "totals": True}
+    posted = client.post(REPORT, asked, content_type="application/json", headers={"Authorization": f"Api-Key {api_key}"}).json()
+    got = get(REPORT, {"metrics": "offered,service_level", "group_by": "hour,skill_group", "totals": "true"}).json()
+    assert got == posted
+    assert [(row["group"], row["figures"]) for row in got["rows"]] == [
+        ({"hour": "2026-03-02T09:00:00+08:00", "skill_group": group.pk}, {"offered": 2, "service_level": 0.5}),
+        ({"hour": "2026-03-02T12:00:00+08:00", "skill_group": None}, {"offered": 1, "service_level": None}),
+    ]
+    assert (got["totals"], got["next"]) == ({"offered": 3, "service_level": 0.5}, None)
+
+
+def test_pages_of_a_report_are_the_report(get, group):
+    query = {"metrics": "calls,offered", "group_by": "half_hour", "period": "last_7_days"}
+    whole = get(REPORT, query | {"limit": 10_000}).json()
+    assert len(whole["rows"]) == 7 * 48 and whole["next"] is None
+    rows, cursor = [], ""
+    for _ in range(10):
+        page = get(REPORT, query | {"limit": 50, "cursor": cursor}).json()
+        rows, cursor = rows + page["rows"], page["next"]
+        if cursor is None:
+            break
+    assert rows == whole["rows"]
+
+
+def test_every_dimension_can_be_asked_by(get, group):
+    for name in ("interval", "half_hour", "hour", "day", "week", "month", "weekday_hour", "direction", "service_number"):
+        rows = get(REPORT, {"metrics": "calls", "group_by": name}).json()["rows"]
+        assert sum(row["figures"]["calls"] for row in rows) == 3, name
+    for name in ("provider", "disposition"):
+        rows = get(REPORT, {"metrics": "calls", "group_by": f"{name},direction"}).json()["rows"]
+        assert sum(row["figures"]["calls"] for row in rows) == 3, name
+    taken = get(REPORT, {"metrics": "calls_taken,agent_aht", "group_by": "agent", "order_by": "-calls_taken"}).json()["rows"]
+    assert [row["figures"] for row in taken] == [{"calls_taken": 1, "agent_aht": 120}]
+    assert [
+        row["group"]["weekday_hour"] for row in get(REPORT, {"metrics": "calls", "group_by": "weekday_hour"}).json()["rows"]
+    ] == [
+        [1, 9],
+        [1, 12],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"metrics": "clals"}, "metrics"),
+        ({"metrics": "calls", "group_by": "skill_group"}, "metrics"),
+        ({"metrics": "asa", "group_by": "agent"}, "metrics"),
+        ({"group_by": "agent,skill_group"}, "group_by"),
+        ({"group_by": "colour"}, "group_by"),
+        ({"group_by": "day,hour"}, "group_by"),
+        ({"from": "2026-03-02", "to": "2026-03-01"}, "to"),
+        ({"from": "2006-03-02", "to": "2026-03-01"}, "to"),
+        ({"skill_group": "999999"}, "skill_group[0]"),
+        ({"agent": "999999"}, "agent"),
+        ({"direction": "up"}, "direction"),
+        ({"limit": "10001"}, "limit"),
+        ({"cursor": "last"}, "cursor"),
+        ({"metrics": "calls", "order_by": "-asa"}, "order_by"),
+        ({"metrics": "calls", "group_by": "day", "order_by": "calls"}, "order_by"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_a_report_cannot_be_asked_names_its_field(get, group, query, field):
+    answer = get(REPORT, query)
+    assert answer.status_code == 400
+    assert [error["field"].partition("[")[0] for error in answer.json()["errors"]] == [field.partition("[")[0]]
+
+
+def test_groups_of_another_account_are_not_there_in_a_report(get, group):
+    key = create_api_key(account=AccountFactory(), name="other", scopes=[ApiKey.Scope.FIGURES_READ])[1]
+    foreign, unknown = (get(REPORT, {"metrics": "asa", "skill_group": pk}, key=key) for pk in (group.pk, 999999))
+    assert (foreign.status_code, foreign.content) == (unknown.status_code, unknown.content) and foreign.status_code == 400
+    assert get(REPORT, {"metrics": "calls", "group_by": "service_number"}, key=key).json()["rows"] == []

@@ -128,6 +128,8 @@ ROUTES: dict[str, Any] = {
     "api:events-slash": PAGE,
     "api:live": PAGE,
     "api:metrics": PAGE,
+    "api:report": PAGE,
+    "api:report-slash": PAGE,
     "api:summary": PAGE,
     "calls:export-file": "test_exporting: a link is for one person and a minute",
     "retention:access-file": "test_access_request: a link is for one person and a minute",

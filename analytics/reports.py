@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import DateField, F, Min, Value
+from django.db.models import DateField, DateTimeField, ExpressionWrapper, F, Min, Value
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay, TruncMonth, TruncWeek
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -378,7 +378,9 @@ def _grouped(rows: Any, keys: Sequence[str], names: Sequence[str]) -> Any:
 def _rows(grouped: Any, n_keys: int, names: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
     for row in grouped:
         if row[n_keys + 1] is not None:  # the sum of no rows
-            yield row[: n_keys + 1], dict(zip(names, row[n_keys + 1 :], strict=True))
+            # MariaDB gives a day that was put into the statement back as text.
+            when = dt.date.fromisoformat(row[0]) if isinstance(row[0], str) else row[0]
+            yield (when, *row[1 : n_keys + 1]), dict(zip(names, row[n_keys + 1 :], strict=True))
 
 
 def _whole_days(period: Period, known_to: dt.date | None) -> tuple[tuple[dt.date, dt.date] | None, dt.datetime]:
@@ -393,8 +395,8 @@ def _whole_days(period: Period, known_to: dt.date | None) -> tuple[tuple[dt.date
 def _weekday_hours(
     rows: Any, period: Period, keys: Sequence[str], names: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
-    """Sums by local weekday and hour. The database is asked once for each offset from UTC that the period has: it knows
-    offsets, but not every database knows zones."""
+    """Sums by local weekday and hour. The database is asked once for each offset from UTC that the period has, for a
+    MariaDB without its tables of zones knows none."""
     borders = [period.start]
     for day in (period.first + n * _ONE_DAY for n in range(period.n_days)):
         start, end = day_bounds(day, period.zone)
@@ -404,9 +406,9 @@ def _weekday_hours(
         elif borders[-1] < start and _offset(borders[-1], period) != _offset(start, period):
             borders.append(start)
     for start, end in itertools.pairwise([*borders, period.end]):
-        zone = dt.timezone(_offset(start, period))
+        local = ExpressionWrapper(F("slot") + Value(_offset(start, period)), output_field=DateTimeField())
         part = rows.filter(slot__gte=start, slot__lt=end).annotate(
-            weekday=ExtractIsoWeekDay("slot", tzinfo=zone), hour=ExtractHour("slot", tzinfo=zone)
+            weekday=ExtractIsoWeekDay(local, tzinfo=dt.UTC), hour=ExtractHour(local, tzinfo=dt.UTC)
         )
         part = part.values("weekday", "hour", *keys).annotate(**rollup.added_up(names))
         for weekday, hour, *rest in part.values_list("weekday", "hour", *keys, *names):

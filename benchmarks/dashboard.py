@@ -130,7 +130,7 @@ def make_account(n_calls: int, end: dt.datetime) -> Client:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     started = time.perf_counter()
     with tqdm(total=DAYS * 96, desc="counting", unit="slot", disable=None) as bar:
-        for run in rebuild(account=account, start=start, end=end + SLOT):
+        for run in rebuild(account=account, start=start, end=end + SLOT, at=timezone.now()):
             bar.update(run.n_slots)
     seconds = time.perf_counter() - started
     tables = (CallInterval, CallTotal, QueueInterval, GroupTotal, QueueTotal)

@@ -109,6 +109,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Storage plans"), "inventory_2", "admin:retention_storageplan_changelist", "retention.view_storageplan"),
             _page(_("Legal holds"), "gavel", "admin:retention_legalhold_changelist", "retention.view_legalhold"),
             _page(_("Ledger"), "receipt_long", "admin:retention_ledgerentry_changelist", "retention.view_ledgerentry"),
+            _page(_("Backups"), "backup", "admin:retention_backupobject_changelist", "retention.view_backupobject"),
             _page(
                 _("Files to delete"), "folder_delete", "admin:retention_filedeletion_changelist", "retention.view_filedeletion"
             ),

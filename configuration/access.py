@@ -79,7 +79,7 @@ _ADMINISTRATOR = (
     | {f"calls.{name}" for name in ("view_callevent", "redrive_callevent", "view_connection", "view_unknownname")}
     | {"retention.view_purgerun", "calls.view_incomingsound"}
     | {"retention.change_purgerun", "retention.view_ledgerentry", "retention.view_filedeletion"}
-    | {"retention.change_filedeletion"}
+    | {"retention.change_filedeletion", "retention.view_backupobject"}
     | _all_of_each("retention", ("storageplan", "legalhold"), "view", "add", "change")
     | {"retention.approve_deletionrequest"}
     | _all_of_each("retention", _ASKED_FOR, "view", "add")
@@ -423,6 +423,11 @@ RIGHTS: list[tuple[Any, list[Right]]] = [
                 "retention.view_ledgerentry",
                 "retention.view_filedeletion",
                 about=_("The page on privacy, the ledger of deletions, and files that are still to be deleted."),
+            ),
+            _right(
+                _("See backups"),
+                "retention.view_backupobject",
+                about=_("Which days were backed up, and whether they were read back. Not what is in them."),
             ),
             _right(
                 _("Try again to delete files"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count, Max, Min, Sum
+from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -15,7 +15,7 @@ from analytics.models import CallTotal
 from calls.models import Call, CallEvent, ExportRun, IncomingSound, Recording, Voicemail
 from configuration.models import Account
 from retention import holds, plans, policy, purge
-from retention.models import FileDeletion, LedgerAnchor, LedgerEntry, LedgerHead, PurgeRun, StoragePlan
+from retention.models import BackupObject, BackupRun, FileDeletion, LedgerAnchor, LedgerEntry, LedgerHead, PurgeRun, StoragePlan
 
 COUNTED_FOR_SECONDS = 60
 
@@ -24,22 +24,22 @@ PROMISE: list[tuple[Any, Any, Any, Any]] = [
         lazy("Agents and administrators"),
         lazy("until the account ends, or the person asks"),
         lazy("30 days"),
-        lazy("sessions and caches"),
+        lazy("sessions, caches and backups"),
     ),
     (
         lazy("Calls, recordings, voicemail, IVR input, figures of persons"),
         lazy("6 calendar months after the call ended; longer only under a storage plan; until a request to delete"),
         lazy("the next daily run; 30 days of a request"),
-        lazy("object storage"),
+        lazy("object storage and backups"),
     ),
-    (lazy("Configuration"), lazy("until the account ends"), lazy("30 days"), ""),
+    (lazy("Configuration"), lazy("until the account ends"), lazy("30 days"), lazy("backups")),
     (
         lazy("Raw events, exports, uploads on their way"),
         lazy("7 days, exports for a day"),
         lazy("the next daily run"),
         lazy("object storage"),
     ),
-    (lazy("Counts that name no one"), lazy("6 calendar months, by their own day"), lazy("the next daily run"), ""),
+    (lazy("Counts that name no one"), lazy("6 calendar months, by their own day"), lazy("the next daily run"), lazy("backups")),
 ]
 """Data, kept until, then gone within, also lives in."""
 
@@ -144,6 +144,12 @@ def state(account: Account, *, at: dt.datetime) -> dict[str, Any]:
         "anchored_at": LedgerAnchor.objects.aggregate(last=Max("anchored_at"))["last"],
         "verified_at": head.verified_at if head else None,
         "n_problems": head.n_problems if head else 0,
+        "backups": BackupObject.objects.for_account(account)
+        .exclude(kind="manifest")
+        .aggregate(
+            n=Count("pk"), n_bad=Count("pk", filter=~Q(error="")), size=Sum("n_bytes"), first=Min("day"), read=Max("verified_at")
+        ),
+        "last_night": BackupRun.objects.for_account(account).filter(state=BackupRun.State.DONE).first(),
     }
 
 
@@ -160,6 +166,8 @@ def warnings(account: Account, *, at: dt.datetime) -> list[tuple[Any, str]]:
         found.append((text, "admin:retention_purgerun_changelist"))
     if FileDeletion.objects.for_account(account).filter(state=FileDeletion.State.BLOCKED).exists():
         found.append((_("The store does not delete some files."), "admin:retention_filedeletion_changelist"))
+    if BackupObject.objects.for_account(account).exclude(error="").exists():
+        found.append((_("Some backups could not be made or read back."), "admin:retention_backupobject_changelist"))
     head = LedgerHead.objects.first()
     if head is not None and head.n_problems:
         text = _("The ledger does not verify. Somebody may have tampered with it.")

@@ -152,7 +152,7 @@ def test_the_state_says_since_when_by_the_portals_clock_and_in_the_accounts_time
 
 def test_a_status_of_yesterday_says_its_day(client, agent):
     change_status(agent=agent, status=Status.OFFLINE, at=NOW - dt.timedelta(hours=20), source="agent")
-    assert "03/03/2026 15:00" in state_of(client)["since_text"]
+    assert "2026-03-03 15:00" in state_of(client)["since_text"]
 
 
 @pytest.mark.parametrize(("source", "note"), [("supervisor", "supervisor"), ("api", "telephone"), ("event", "telephone")])

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
@@ -91,10 +92,17 @@ class ExportViewSet(AccountReadViewSet):
         form = ExportRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         said = form.validated_data
-        asked = dict(as_query(said["filters"]).lists())
-        run = exporting.open_export(
-            actor=request.user, asked=asked, kind=said["kind"], with_legs=said["with_legs"], at=timezone.now()
-        )
+        try:
+            asked = dict(as_query(said["filters"]).lists())
+            run = exporting.open_export(
+                actor=request.user, asked=asked, kind=said["kind"], with_legs=said["with_legs"], at=timezone.now()
+            )
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({"filters": error.detail}) from error
+        except ValidationError as error:
+            if not hasattr(error, "error_dict"):
+                raise  # of the account, not of a filter
+            raise serializers.ValidationError({"filters": error.message_dict}) from error
         headers = {"Location": request.build_absolute_uri(f"{request.path}{run.pk}/")}
         return Response(self.get_serializer(run).data, status=status.HTTP_201_CREATED, headers=headers)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -170,9 +171,14 @@ def _key_of(request: HttpRequest, prefix: str) -> ApiKey:
 
 
 def _body_of(request: HttpRequest) -> bytes:
-    if len(request.body) > MAX_BYTES:
-        raise Refused(413, f"The body is larger than {MAX_BYTES} bytes.")
-    return request.body
+    too_large = Refused(413, f"The body is larger than {MAX_BYTES} bytes.")
+    try:
+        body = request.body
+    except RequestDataTooBig as error:  # Django would answer 400 by a page of its own, and nobody would count it
+        raise too_large from error
+    if len(body) > MAX_BYTES:
+        raise too_large
+    return body
 
 
 def _json_of(request: HttpRequest) -> Any:

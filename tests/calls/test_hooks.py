@@ -82,6 +82,7 @@ def test_a_push_that_was_refused_is_taken_when_it_comes_again_mended(key):
         ([], {}, 400, "object"),
         (cdr(SessionId="s" * 5, StartTimestamp=4_000_000_000, EndedTimestamp=4_000_000_001), {}, 400, "future"),
         (cdr(UserRemark="x" * (1024 * 1024)), {}, 413, "larger"),
+        (cdr(UserRemark="x" * (5 * 1024 * 1024)), {}, 413, "larger"),
     ],
 )
 def test_what_is_refused_is_counted_and_leaves_nothing(key, body, options, status, reason):

@@ -123,7 +123,13 @@ def test_a_bad_event_does_not_reject_its_neighbours_and_is_counted(webhook):
 
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
-    [(b"{", 400, "JSON"), (b"[]", 400, "no event"), (b"\xff", 400, "JSON"), (b" " * (1024 * 1024 + 1), 413, "larger")],
+    [
+        (b"{", 400, "JSON"),
+        (b"[]", 400, "no event"),
+        (b"\xff", 400, "JSON"),
+        (b" " * (1024 * 1024 + 1), 413, "larger"),
+        (b" " * (5 * 1024 * 1024), 413, "larger"),
+    ],
 )
 def test_what_cannot_be_read_is_refused_and_counted(webhook, body, status, reason):
     answer = post(webhook, body)

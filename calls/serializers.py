@@ -8,6 +8,7 @@ from callcenter_site.openapi import FaultSerializer
 from callcenter_site.rest import AccountSerializer, StrictFields
 from calls import masking
 from calls.models import Call, CallLeg, Direction, IvrStep, QueueEntry, Recording, Voicemail
+from calls.uploads import one_line
 from configuration.models import IvrPrompt
 
 _STAFF_ID = "Staff ID; null where no agent is known."
@@ -206,9 +207,14 @@ class CallDetailSerializer(CallSerializer):
 
 class ScreenCallSerializer(StrictFields):
     calling_number = serializers.CharField(
-        max_length=60, allow_blank=True, help_text="In any written form; empty: the caller withholds it."
+        max_length=60,
+        allow_blank=True,
+        validators=[one_line],
+        help_text="In any written form; empty: the caller withholds it.",
     )
-    called_number = serializers.CharField(max_length=60, allow_blank=True, help_text="In any written form.")
+    called_number = serializers.CharField(
+        max_length=60, allow_blank=True, validators=[one_line], help_text="In any written form."
+    )
     direction = serializers.ChoiceField(choices=[Direction.INBOUND, Direction.OUTBOUND], default=Direction.INBOUND)
     prompts = serializers.ListField(
         child=serializers.CharField(max_length=60),

@@ -158,6 +158,8 @@ def test_a_key_that_screens_does_nothing_else(account):
     [
         ({"calling_number": None}, "calling_number"),
         ({"called_number": "9" * 61}, "called_number"),
+        ({"calling_number": "138 0013\r\n8000"}, "calling_number"),
+        ({"called_number": "010 5550\n0001"}, "called_number"),
         ({"direction": "internal"}, "direction"),
         ({"prompts": "welcome"}, "prompts"),
         ({"number": "1"}, "number"),

@@ -3,6 +3,7 @@
 from decimal import ROUND_HALF_UP, Decimal
 
 from django.utils import formats
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import gettext as _
 
 from analytics.metrics import Good, Metric, Unit
@@ -43,6 +44,11 @@ def change(metric: Metric, now: int | float | None, before: int | float | None) 
     if not moved or metric.good is Good.NEITHER:
         return text, "even"
     return text, "good" if (moved > 0) == (metric.good is Good.UP) else "bad"
+
+
+def weekday_hour(weekday: int, hour: int) -> str:
+    """Of a day of the week (1 is Monday), as in "Mon 10:00"."""
+    return f"{WEEKDAYS_ABBR[weekday - 1]} {hour}:00"
 
 
 def _signed(number: Decimal) -> str:

@@ -83,6 +83,8 @@ ROUTES: dict[str, Any] = {
     "analytics:agents": PAGE,
     "analytics:agent": Row(Agent),
     "analytics:quality": PAGE,
+    "analytics:reports": PAGE,
+    "analytics:report-file": PAGE,
     "analytics:now": PAGE,
     "analytics:now-figures": PAGE,
     "analytics:staffing": PAGE,

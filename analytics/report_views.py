@@ -1,0 +1,100 @@
+"""The report builder: choose rows, figures, filters and a period, look at the answer, and take it away as a file."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from analytics import asked as asking
+from analytics import reporting, reports
+from analytics.metrics import CATALOGUE, Source
+from analytics.models import CallTotal
+from analytics.periods import PRESETS, STEPS
+from analytics.wording import shown
+from callcenter_site import audit, sheets
+from calls.models import Direction
+from configuration.access import SEE_FIGURES
+
+SOURCES = {
+    Source.CALLS: gettext_lazy("Calls"),
+    Source.QUEUES: gettext_lazy("Queues"),
+    Source.AGENTS: gettext_lazy("Agents"),
+}
+CONTENT_TYPES = {"csv": sheets.CSV_TYPE, "xlsx": sheets.XLSX_TYPE, "pdf": "application/pdf"}
+
+
+def builder(request: HttpRequest) -> HttpResponse:
+    return _page(request, problems=[])
+
+
+def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
+    view = asking.read(request)
+    user, at = view.user, view.at
+    asked = reporting.asked_of(request.GET)
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": _("Reports"),
+        "asked": asked,
+        "times": [(name, reports.DIMENSIONS[name], name in asked["group_by"]) for name in (*STEPS, reports.WEEKDAY_HOUR)],
+        "keys": [(name, reports.DIMENSIONS[name], name in asked["group_by"]) for name in reports.KEYS],
+        "sources": [
+            (label, [(metric, metric.name in asked["metrics"]) for metric in CATALOGUE if metric.source is source])
+            for source, label in SOURCES.items()
+        ],
+        "presets": PRESETS.items(),
+        "filters": [
+            (name, reports.DIMENSIONS[name], [(value, text, value in asked[name]) for value, text in choices])
+            for name, choices in (
+                ("skill_group", [(str(group.pk), group.name) for group in view.groups.values()]),
+                ("agent", [(str(person.pk), person.name) for person in view.agents]),
+                ("service_number", [(one.number, one.label or one.number) for one in view.numbers]),
+                ("direction", Direction.choices),
+            )
+        ],
+        "kinds": [
+            (label, f"{reverse('analytics:report-file')}?{reporting.query_of(request.GET)}&kind={kind}")
+            for kind, label in reporting.KINDS.items()
+        ],
+        "errors": problems,
+    }
+    if request.GET and not problems:
+        try:
+            question = reporting.read(request.GET, actor=user, at=at, limit=reporting.PREVIEW)
+            answer = reports.query(question, actor=user)
+        except ValidationError as error:
+            context["errors"] = error.messages
+        else:
+            lines = reporting.Lines(question, user, answer.rows, is_read_by_people=True)
+            headings, *rows = lines
+            context |= {"headings": headings, "rows": rows, "is_more": answer.next is not None, "about": lines.about()}
+            totals = reports.totals(question, actor=user)
+            n_names = len(reporting.dimensions(question))
+            if n_names:
+                context["totals"] = [_("Together"), *[""] * (n_names - 1)]
+                context["totals"] += [shown(metric.unit, totals[metric.name]) for metric in question.metrics]
+    return render(request, "analytics/reports.html", context, status=400 if problems else 200)
+
+
+def file(request: HttpRequest) -> HttpResponseBase:
+    user: Any = request.user
+    if not user.has_perm(SEE_FIGURES) or user.account is None:
+        raise PermissionDenied
+    kind = request.GET.get("kind", "csv")
+    if kind not in reporting.KINDS:
+        raise Http404
+    try:
+        language = translation.get_language() or "en"
+        written, n_rows = reporting.write(request.GET, kind, actor=user, at=timezone.now(), language=language)
+    except ValidationError as error:
+        return _page(request, problems=error.messages)
+    audit.log_export(CallTotal, n_rows, actor=user, kind=kind)
+    name = f"report-{timezone.localdate(timezone=user.account.zone).isoformat()}.{kind}"
+    response = FileResponse(written, as_attachment=True, filename=name, content_type=CONTENT_TYPES[kind])
+    response["Cache-Control"] = "private, no-store"
+    return response

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import django_filters
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from analytics.models import AlertCrossing, AlertNotice, AlertRule
@@ -104,9 +105,11 @@ class AlertCrossingFilterSet(django_filters.FilterSet):
     open = TruthFilter("recovered_at__isnull")
 
 
+@extend_schema_view(
+    list=extend_schema(summary="List past alerts", description="Times for which an alert was raised, newest first."),
+    retrieve=extend_schema(summary="Show a past alert", description="When it was raised, and how telling of it went."),
+)
 class AlertCrossingViewSet(AccountReadViewSet):
-    """Times for which an alert was raised, newest first."""
-
     queryset = AlertCrossing.objects.prefetch_related("notices")
     serializer_class = AlertCrossingSerializer
     filterset_class = AlertCrossingFilterSet

@@ -396,6 +396,7 @@ SPECTACULAR_SETTINGS = {
         "SeverityEnum": "configuration.models.Keyword.Severity",
         "MatchModeEnum": "configuration.models.Keyword.MatchMode",
         "ScopeEnum": "configuration.models.ApiKey.Scope",
+        "SubjectKindEnum": "retention.models.requests.KINDS",
     },
 }
 

@@ -48,7 +48,7 @@ class DeletionRequestedSerializer(SubjectFields):
     )
 
 
-class StepSerializer(serializers.Serializer[Any]):
+class DeletionStepSerializer(serializers.Serializer[Any]):
     store = serializers.CharField()
     state = serializers.CharField()
     found = serializers.IntegerField(source="n_found")
@@ -61,7 +61,7 @@ class StepSerializer(serializers.Serializer[Any]):
 class DeletionRequestSerializer(AccountSerializer):
     duplicate_of = serializers.IntegerField(source="duplicate_of_id", allow_null=True, read_only=True)
     days_left = serializers.SerializerMethodField(help_text="Until it is due; below 0: overdue. Null once it is over.")
-    steps = StepSerializer(many=True, read_only=True)
+    steps = DeletionStepSerializer(many=True, read_only=True)
 
     class Meta:
         model = DeletionRequest

@@ -20,6 +20,7 @@ from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
 from agents.models import DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
+from analytics.models import AlertCrossing, AlertRule, Display
 from configuration.api_keys import create_api_key
 from configuration.idempotency import GIVEN_UP_AFTER, forget_answers
 from configuration.models import (
@@ -36,6 +37,7 @@ from configuration.models import (
     ScreenPop,
     ServiceNumber,
 )
+from retention import access_request, deletion
 from tests.factories import AgentFactory, CallFactory, RecordingFactory, SkillGroupFactory, VoicemailFactory
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +72,7 @@ def schema(tmp_path_factory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(account) -> dict[str, Any]:
+def world(account, api_key) -> dict[str, Any]:
     """A row behind each id that the documentation's examples use."""
     Role.objects.all().delete()  # the built-in ones may have the ids of the examples
     role = Role.objects.create(pk=3, account=account, name="Reader", permissions=[])
@@ -84,6 +86,11 @@ def world(account) -> dict[str, Any]:
     prompt = IvrPrompt(account=account, code="hello", kind="audio", audio_type="audio/wav", audio_bytes=4)
     prompt.audio_key = default_storage.save("ivr-prompts/hello.wav", ContentFile(b"RIFF"))
     prompt.save()
+    now, about = timezone.now(), {"number": "+8613900000008"}
+    alert = AlertRule.objects.create(account=account, name="Long queue", mail_to="shift@example.com")
+    asker = ApiKey.objects.get(account=account, name="test")  # cancels its own
+    erasure = deletion.open_request(account=account, kind="number", said=about, by=None, at=now)
+    type(erasure).objects.filter(pk=erasure.pk).update(api_key=asker.pk)
     check = DeviceCheck.objects.create(account=account, agent=other, result="good", round_trip_ms="38")
     return {
         "agents": agent,
@@ -107,12 +114,20 @@ def world(account) -> dict[str, Any]:
         "calls": CallFactory(account=account),
         "recordings": RecordingFactory(call__account=account),
         "voicemail": VoicemailFactory(call__account=account),
+        "alerts": alert,
+        "alert-crossings": AlertCrossing.objects.create(
+            account=account, rule=alert, metric="in_queue", threshold=5, began_at=now, crossed_at=now
+        ),
+        "wallboards": Display.objects.create(account=account, name="Hall"),
+        "deletion-requests": erasure,
+        "access-requests": access_request.open_request(account=account, kind="number", said=about, by=None, at=now),
     }
 
 
 NEEDS_ANOTHER_STATE = {
     ("delete", "/api/v1/quick-reply-groups/{id}/"): 409,  # a skill group and a quick reply use it
     ("delete", "/api/v1/ivr-prompts/{id}/audio/"): 409,  # it is an audio prompt
+    ("get", "/api/v1/deletion-requests/{id}/certificate/"): 404,  # it is not completed
 }
 """Operations whose basic request, in the world above, gets a documented refusal."""
 

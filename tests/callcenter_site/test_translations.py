@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.utils import translation
+from django.utils.html import escape
 from django.utils.translation.template import templatize
 
 from analytics.metrics import CATALOGUE
@@ -231,8 +232,8 @@ def test_every_figure_is_named_in_chinese_on_the_dashboard(client, person):
             with translation.override("en"):
                 english = str(text)
             assert chinese != english
-            assert f">{chinese}<" in page, metric.name
-            assert f">{english}<" not in page, metric.name
+            assert f">{escape(chinese)}<" in page, metric.name
+            assert f">{escape(english)}<" not in page, metric.name
 
 
 def test_the_api_speaks_english_whoever_asks(client, person, api_key):

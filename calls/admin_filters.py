@@ -228,11 +228,11 @@ class DurationFilter(RangeFilter):
     hint = _("Seconds, or minutes and seconds as 1:30.")
 
     def read(self, text: str) -> float:
-        whole, _dot, fraction = text.partition(".")
+        whole, dot, fraction = text.partition(".")
         parts = whole.split(":")
         if len(parts) > 3 or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
             raise ValueError(text)
-        if fraction and re.fullmatch(r"[0-9]{1,3}", fraction, re.ASCII) is None:
+        if dot and re.fullmatch(r"[0-9]{1,3}", fraction, re.ASCII) is None:
             raise ValueError(text)
         return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts)))) + float(f"0.{fraction or 0}")
 

@@ -158,7 +158,8 @@ def test_whether_there_is_sound_is_asked_only_by_those_who_may_know(account, cli
     client.force_login(AgentFactory(account=account, role=role))
     CallFactory(account=account, has_recording=True)
     assert "with a recording" not in client.get(LIST).content.decode().lower()
-    assert client.get(f"{LIST}?recording=yes").status_code == 400
+    answer = client.get(f"{LIST}?recording=yes", follow=True)
+    assert answer.redirect_chain == [(LIST, 302)] and "shown without it: recording." in answer.content.decode()
     assert client.get("/api/v1/calls/?has_recording=true").status_code == 403
     assert client.get("/api/v1/calls/?has_voicemail=true").status_code == 200
 

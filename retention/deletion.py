@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import OperationalError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +25,8 @@ from callcenter_site.subjects import Page, Store, Subject, SubjectKind, Work
 from calls import subjects as calls
 from configuration.models import Account
 from retention import certificate, holds, ledger, outbox, stores, subject_values, termination
+from retention.backups import subjects as backups
+from retention.backups.reach import Rewritten
 from retention.ledger import LedgerKind
 from retention.models import DeletionRequest, ErasureStep
 
@@ -44,10 +46,12 @@ HELD_PAUSE = dt.timedelta(hours=1)
 NO_STORE = "no_store"
 LEFT_OVER = "left_over"
 FILES_LEFT = "files_left"
+BACKUPS_LEFT = "backups_left"
 ERRORS: dict[str, Any] = {
     NO_STORE: _("The portal does not know how to look into this store. Nothing in it was erased."),
     LEFT_OVER: _("The search afterwards found something again and again. Look for what keeps writing it."),
     FILES_LEFT: _("Files are not deleted yet: see the files to delete."),
+    BACKUPS_LEFT: _("Some backups do not open, or are just being written. They are tried again: see the backups."),
 }
 APPROVE = "retention.approve_deletionrequest"
 DEADLOCKS = {1205, 1213}
@@ -55,6 +59,10 @@ DEADLOCKS = {1205, 1213}
 
 class Stopped(Exception):
     """The request was cancelled, or another worker has it."""
+
+
+class BackupsLeft(Exception):
+    """Objects could not be looked into: nobody knows what is in them."""
 
 
 # --- Asked for and decided -------------------------------------------------------------------------------------------
@@ -107,8 +115,8 @@ def open_request(
     return request
 
 
-def scope(request: DeletionRequest, *, at: dt.datetime) -> None:
-    """Counts what would go, store by store. Erases nothing."""
+def scope(request: DeletionRequest, *, at: dt.datetime, beat: Callable[[], None] | None = None) -> None:
+    """Counts what would go, store by store. Erases nothing. `beat` is called while backups are read, which may take long."""
     subject = subject_values.subject_of(request, up_to=at)
     found: list[ErasureStep] = []
     for position, store in enumerate(stores.stores_for(subject.kind), start=1):
@@ -123,6 +131,8 @@ def scope(request: DeletionRequest, *, at: dt.datetime) -> None:
                 account=request.account, request=request, position=position, store=label, state=StepState.FAILED, error=NO_STORE
             )
         )
+    n_backed_up = backups.count_subject(subject=subject, beat=beat).n_rows
+    found.append(_backups_step(request, position=len(found) + 1, n_found=n_backed_up))
     with transaction.atomic():
         mine = DeletionRequest.objects.filter(pk=request.pk, state=State.RECEIVED)
         if mine.update(state=State.SCOPED, heartbeat_at=None) != 1:
@@ -130,6 +140,10 @@ def scope(request: DeletionRequest, *, at: dt.datetime) -> None:
         ErasureStep.objects.filter(request=request).delete()
         ErasureStep.objects.bulk_create(found)
     request.state = State.SCOPED
+
+
+def _backups_step(request: DeletionRequest, *, position: int, n_found: int = 0) -> ErasureStep:
+    return ErasureStep(account=request.account, request=request, position=position, store=stores.BACKUPS, n_found=n_found)
 
 
 def count(store: Store, subject: Subject) -> int:
@@ -296,7 +310,7 @@ class _Worker:
 
     def go_on(self) -> None:
         if self.request.state == State.RECEIVED:
-            scope(self.request, at=self.clock())
+            scope(self.request, at=self.clock(), beat=self.mark)
             return
         if self.request.state in (State.APPROVED, State.HELD):
             self._begin()
@@ -313,6 +327,9 @@ class _Worker:
         subject_values.bring_up_to_date(self.request)
         steps = ErasureStep.objects.filter(request=self.request)
         with transaction.atomic():
+            if not steps.filter(store=stores.BACKUPS).exists():  # scoped by a release that did not reach them
+                last = steps.aggregate(last=Max("position"))["last"] or 0
+                _backups_step(self.request, position=last + 1).save(force_insert=True)
             steps.exclude(error=NO_STORE).update(
                 state=StepState.WAITING, cursor=None, n_held=0, n_left=None, attempts=0, error=""
             )
@@ -327,18 +344,25 @@ class _Worker:
         for step in ErasureStep.objects.filter(request=self.request).order_by("position"):
             if step.state in (StepState.DONE, StepState.HELD):
                 continue
+            is_backups = step.store == stores.BACKUPS
             store = stores.store_named(step.store, subject.kind)
-            if store is None:
+            if store is None and not is_backups:
                 ErasureStep.objects.filter(pk=step.pk).update(state=StepState.FAILED, error=NO_STORE)
                 failed += 1
                 continue
+            if is_backups and failed:
+                continue  # what is left of the live rows says what goes from them
             try:
-                self._erase_store(step, store, subject)
+                if store is None:
+                    self._erase_backups(step, subject)
+                else:
+                    self._erase_store(step, store, subject)
             except Stopped:
                 raise
             except Exception as error:  # whatever it is: the other stores do not wait for this one
                 log.exception("deletion request %s: the store %s failed", self.request.pk, step.store)
-                again = {"attempts": F("attempts") + 1, "error": type(error).__name__[:60]}
+                code = BACKUPS_LEFT if isinstance(error, BackupsLeft) else type(error).__name__[:60]
+                again = {"attempts": F("attempts") + 1, "error": code}
                 ErasureStep.objects.filter(pk=step.pk).update(state=StepState.FAILED, **again)
                 failed += 1
         if failed:
@@ -355,6 +379,46 @@ class _Worker:
             cursor = page.cursor
             if cursor is None:
                 break
+        self._close(step)
+
+    def _erase_backups(self, step: ErasureStep, subject: Subject) -> None:
+        """Object by object, outside of any transaction; the cursor says which was the last."""
+
+        def note(place: Any, done: Rewritten) -> None:
+            with transaction.atomic():
+                self.mark()
+                ErasureStep.objects.filter(pk=step.pk).update(
+                    state=StepState.RUNNING,
+                    cursor=place,
+                    n_deleted=F("n_deleted") + done.n_changed,
+                    n_held=F("n_held") + done.n_held,
+                )
+
+        def told(place: Any, done: Rewritten) -> None:
+            self._again_on_deadlock(lambda: note(place, done))
+            step.n_deleted += done.n_changed
+            step.n_held += done.n_held
+
+        with transaction.atomic():
+            is_held = self._is_held_whole(subject)
+        if is_held:
+            n_held = backups.search_subject(subject=subject, beat=self.mark).n_rows
+            told([], Rewritten(0, n_held, 0, n_held, 0))
+        else:
+            done = backups.erase_subject(
+                subject=subject,
+                at=self.clock(),
+                request_id=str(self.request.pk),
+                cause=self.cause,
+                after=step.cursor,
+                told=told,
+            )
+            if done.n_left:
+                ErasureStep.objects.filter(pk=step.pk).update(cursor=None)
+                raise BackupsLeft
+        self._close(step)
+
+    def _close(self, step: ErasureStep) -> None:
         with transaction.atomic():
             self.mark()
             ErasureStep.objects.filter(pk=step.pk).update(state=StepState.HELD if step.n_held else StepState.DONE, error="")
@@ -423,10 +487,16 @@ class _Worker:
         left: dict[str, int] = {}
         again: list[int] = []
         for step in ErasureStep.objects.filter(request=self.request).order_by("position"):
-            store = stores.store_named(step.store, subject.kind)
-            if store is None:
-                raise RuntimeError(f"the store {step.store} is gone")
-            step.n_left = count(store, subject)
+            if step.store == stores.BACKUPS:
+                if again:
+                    continue  # read again once the live rows are gone
+                there = backups.search_subject(subject=subject, beat=self.mark)
+                step.n_left = there.n_rows + there.n_unreadable
+            else:
+                store = stores.store_named(step.store, subject.kind)
+                if store is None:
+                    raise RuntimeError(f"the store {step.store} is gone")
+                step.n_left = count(store, subject)
             self.mark()
             ErasureStep.objects.filter(pk=step.pk).update(n_left=step.n_left)
             if step.n_left:

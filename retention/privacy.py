@@ -14,8 +14,19 @@ from agents.models import Agent, StatusChange
 from analytics.models import CallTotal
 from calls.models import Call, CallEvent, ExportRun, IncomingSound, Recording, Voicemail
 from configuration.models import Account
-from retention import holds, plans, policy, purge
-from retention.models import BackupObject, BackupRun, FileDeletion, LedgerAnchor, LedgerEntry, LedgerHead, PurgeRun, StoragePlan
+from retention import deadlines, holds, plans, policy, purge
+from retention.models import (
+    BackupObject,
+    BackupRun,
+    DeletionRequest,
+    FileDeletion,
+    LedgerAnchor,
+    LedgerEntry,
+    LedgerHead,
+    PurgeRun,
+    StoragePlan,
+)
+from retention.wording import days_in_words
 
 COUNTED_FOR_SECONDS = 60
 
@@ -149,6 +160,12 @@ def state(account: Account, *, at: dt.datetime) -> dict[str, Any]:
         .aggregate(
             n=Count("pk"), n_bad=Count("pk", filter=~Q(error="")), size=Sum("n_bytes"), first=Min("day"), read=Max("verified_at")
         ),
+        "open_requests": [
+            (one, days_in_words(one.days_left(at=at)), one.days_left(at=at) < deadlines.AHEAD[0])
+            for one in DeletionRequest.objects.for_account(account)
+            .filter(state__in=DeletionRequest.OPEN)
+            .order_by("due_at", "pk")
+        ],
         "last_night": BackupRun.objects.for_account(account).filter(state=BackupRun.State.DONE).first(),
     }
 

@@ -23,6 +23,8 @@ from retention.models import LegalHold
 from retention.models.holds import number_hash
 
 OURS = ("analytics", "calls", "agents", "configuration")
+BACKUPS = "backups"
+"""Comes after all of these, and is not one of them: no row is locked there, and files are written (`deletion.py`)."""
 NAMES_NOBODY = frozenset(
     {"retention.HeldCall", "calls.CallSeenBy", "agents.StatusChange", "configuration.AuditEntry", "admin.LogEntry"}
 )
@@ -44,7 +46,7 @@ def _erase_holds(subject: Subject, ids: list[Any], work: Work) -> Erased:
     """One that was released keeps its reference and its days, and no number. One in force stays as it is."""
     rows = LegalHold.objects.for_account(subject.account_id).filter(pk__in=ids)
     n_held = rows.filter(released_at=None).count()
-    return Erased(rows.exclude(released_at=None).update(number=b"", number_hash=None), n_held)
+    return Erased(rows.exclude(released_at=None).update(number="", number_hash=b""), n_held)
 
 
 _HOLDS = Store("legal_holds", _("legal holds"), PEOPLE, ("retention.LegalHold",), _find_holds, _erase_holds)
@@ -67,6 +69,11 @@ def stores_for(kind: str) -> list[Store]:
         *people,
         *given,
     ]
+
+
+def titles(kind: str) -> dict[str, Any]:
+    """What stores are called on pages and certificates, by name."""
+    return {store.name: store.title for store in stores_for(kind)} | {BACKUPS: _("backups")}
 
 
 def store_named(name: str, kind: str) -> Store | None:

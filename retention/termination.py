@@ -15,6 +15,7 @@ from callcenter_site.streams import account_topic, publish
 from configuration import encryption
 from configuration.models import Account, DataKey
 from retention import ledger
+from retention.backups.reach import forget_account
 from retention.ledger import LedgerKind
 from retention.models import DeletionRequest
 
@@ -40,6 +41,8 @@ def restore_access(request: DeletionRequest, *, at: dt.datetime) -> None:
 def destroy(request: DeletionRequest, *, at: dt.datetime) -> None:
     """Empties the account's row and destroys its keys: whatever copy of its data is left anywhere opens no more."""
     account_id = request.account_id
+    # What a night that was under way has written since the last search: gone with the key, and now named for the store.
+    forget_account(account=request.account, at=at, cause=f"deletion:{request.pk}")
     delete_rows(Agent.objects.for_account(account_id).exclude(pk__in=_pointed_at(account_id)))
     Account.objects.filter(pk=account_id).update(
         name=f"#{account_id}", slug=f"terminated-{account_id}", key_id="", wrapped_key=b"", key_made_under=""

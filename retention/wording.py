@@ -83,3 +83,9 @@ def _one_kind(kind: str, n: int) -> str:  # noqa: PLR0911  (one line a kind: eac
             return ngettext("%(n)s stale mark", "%(n)s stale marks", n) % shown
         case _:
             return _("%(n)s of %(kind)s") % {**shown, "kind": kind}
+
+
+def days_in_words(left: int) -> str:
+    if left < 0:
+        return ngettext("overdue by %(n)s day", "overdue by %(n)s days", -left) % {"n": -left}
+    return ngettext("%(n)s day", "%(n)s days", left) % {"n": left}

@@ -21,6 +21,7 @@ from retention import access_request, certificate, deadlines, deletion, stores, 
 from retention.access_views import link_to
 from retention.models import AccessRequest, DeletionRequest, ErasureStep
 from retention.request_forms import AccessForm, DeletionForm
+from retention.wording import days_in_words
 
 State = DeletionRequest.State
 STATE_LABELS = {
@@ -261,7 +262,7 @@ class DeletionRequestAdmin(_RequestAdmin):
 
     def pdf_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self._certified(request, object_id)
-        titles = {store.name: str(store.title) for store in stores.stores_for(row.kind)}
+        titles = {name: str(title) for name, title in stores.titles(row.kind).items()}
         return _attached(
             HttpResponse(certificate.as_pdf(row, titles=titles), content_type="application/pdf"), f"deletion-{row.pk}.pdf"
         )
@@ -279,17 +280,10 @@ def _attached(response: HttpResponse, name: str) -> HttpResponse:
     return response
 
 
-def days_in_words(left: int) -> str:
-    if left < 0:
-        return ngettext("overdue by %(n)s day", "overdue by %(n)s days", -left) % {"n": -left}
-    return ngettext("%(n)s day", "%(n)s days", left) % {"n": left}
-
-
 def _step(step: ErasureStep, row: DeletionRequest) -> dict[str, Any]:
-    store = stores.store_named(step.store, row.kind)
     return {
         "store": step.store,
-        "title": str(store.title) if store is not None else step.store,
+        "title": str(stores.titles(row.kind).get(step.store, step.store)),
         "state": step.state,
         "state_in_words": str(step.get_state_display()),
         "found": step.n_found,
@@ -364,7 +358,7 @@ class AccessRequestAdmin(_RequestAdmin):
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        titles = {store.name: store.title for store in stores.stores_for(row.kind)}
+        titles = stores.titles(row.kind)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Access request #%(pk)s") % {"pk": row.pk},

@@ -9,9 +9,10 @@ meanwhile was either begun before, and is then found busy and left to be done ag
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 
 from calls.models import Call
 from configuration.models import Account
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Change = Callable[[Sequence[Row]], Sequence[Row | None]]
 """What becomes of a page of rows, in their order: of each itself, another in its place, or None when it goes."""
+Place = list[Any]
+"""How far somebody has come, in JSON: day and id of the object looked at last."""
 PAGE = 500
 
 
@@ -56,21 +59,24 @@ def rewrite_days(
     account: Account,
     change: Change,
     at: dt.datetime,
-    days: Collection[dt.date] | None = None,
     kinds: Collection[str] | None = None,
     request_id: str = "",
     cause: str = "",
+    after: Place | None = None,
+    told: Callable[[Place, Rewritten], None] | None = None,
 ) -> Rewritten:
-    """Has rows of backups deleted or changed, in all objects, or in those of certain days and kinds.
+    """Has rows of backups deleted or changed, in all objects, or in those of certain kinds.
 
-    `days` are those on which calls ended; the state of the nights is always looked at. Done twice, the second finds
-    nothing. The old objects go through the outbox under `cause`; `outbox.left` says when they are gone.
+    `told` hears of each object once it is done, and may stop the rest by raising; `after` goes on from there. Done twice,
+    the second finds nothing. The old objects go through the outbox under `cause`; `outbox.left` says when they are gone.
     """
     total = Rewritten(0, 0, 0, 0, 0)
-    for there in _objects(account, days, kinds):
+    for there in _objects(account, None, kinds, after):
         done = _rewrite(account, there, change, at=at, cause=cause or f"backup:{there.pk}")
         total = Rewritten(*(one + other for one, other in zip(total, done, strict=True)))
-    if total.n_changed:
+        if told is not None:
+            told([there.day.isoformat(), there.pk], done)
+    if total.n_changed or after:
         write_manifest(account=account, at=at, cause=cause or "backup:manifest")
     with transaction.atomic():
         counts = {name: n for name, n in total._asdict().items() if n}
@@ -91,13 +97,16 @@ def search(
     change: Change,
     days: Collection[dt.date] | None = None,
     kinds: Collection[str] | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Found:
     """How many rows of backups a change would touch: those in which somebody stands. An object that does not open was not
-    searched."""
+    searched. `days` are those on which calls ended; `beat` is called before each object, to show that the caller lives."""
     keys = Keys.of(account.pk)
     n_objects = n_found = n_unreadable = 0
     for there in _objects(account, days, kinds):
         n_objects += 1
+        if beat is not None:
+            beat()
         try:
             n_found += _n_touched(there, change, keys)
         except (Unreadable, OSError):
@@ -139,8 +148,13 @@ def forget_account(*, account: Account, at: dt.datetime, cause: str) -> int:
     return len(rows)
 
 
-def _objects(account: Account, days: Collection[dt.date] | None, kinds: Collection[str] | None) -> Iterator[BackupObject]:
+def _objects(
+    account: Account, days: Collection[dt.date] | None, kinds: Collection[str] | None, after: Place | None = None
+) -> Iterator[BackupObject]:
     rows = BackupObject.objects.for_account(account).exclude(key="").exclude(kind=MANIFEST)
+    if after:
+        day, pk = dt.date.fromisoformat(after[0]), int(after[1])
+        rows = rows.filter(Q(day__gt=day) | Q(day=day, pk__gt=pk))
     for there in rows.order_by("day", "pk"):
         if kinds is not None and there.kind not in kinds:
             continue

@@ -13,52 +13,108 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from django.db.models import Sum
+
 from agents.erasure import shell_name
 from agents.models import Agent
 from callcenter_site.subjects import Subject, SubjectKind
-from calls.models import CallEvent, Tombstone
+from calls.models import Call, CallEvent, Tombstone
 from calls.tombstones import ERASED, SOUND_TYPES, erased_calls, unlike_any
 from configuration.models import Account
+from retention import holds
 from retention.backups import source
 from retention.backups.crypt import Keys
 from retention.backups.kinds import Kind, places, places_of
+from retention.backups.manifest import KIND as MANIFEST
 from retention.backups.manifest import write_manifest
 from retention.backups.night import night
 from retention.backups.objects import replace
-from retention.backups.reach import Found, Rewritten, forget_account, rewrite_days, search
+from retention.backups.reach import Change, Found, Place, Rewritten, forget_account, rewrite_days, search
 from retention.backups.rows import Row, read_page
 from retention.models import BackupObject
 
+OF_CALLS = frozenset({Kind.CALLS, Kind.EVENTS})
 SOUND = frozenset({"calls.Recording", "calls.Voicemail"})
 PEOPLE = frozenset({SubjectKind.NUMBER, SubjectKind.AGENT})
 
 
-def erase_subject(*, subject: Subject, at: dt.datetime, request_id: str = "", cause: str = "") -> Rewritten:
+def erase_subject(
+    *,
+    subject: Subject,
+    at: dt.datetime,
+    request_id: str = "",
+    cause: str = "",
+    after: Place | None = None,
+    told: Callable[[Place, Rewritten], None] | None = None,
+) -> Rewritten:
     """Takes a subject out of all backups of its account; `n_left` objects are to be asked for again. Its live rows have gone
     before, and its tombstones stand."""
     account = Account.objects.get(pk=subject.account_id)
+    change: Change = Scrub(account.pk, subject)
     if subject.kind == SubjectKind.ACCOUNT:
-        n_gone = forget_account(account=account, at=at, cause=cause)
-        return Rewritten(n_gone, n_gone, n_gone, 0, 0)
-    keep_tombstones(account=account, at=at, cause=cause)
-    return rewrite_days(account=account, change=Scrub(account.pk, subject), at=at, request_id=request_id, cause=cause)
+        if not holds.open_holds(account).exists():
+            n_rows = _n_rows(account)
+            n_objects = forget_account(account=account, at=at, cause=cause)
+            done = Rewritten(n_objects, n_rows, n_rows, 0, 0)
+            if told is not None:
+                told([], done)
+            return done
+        change = _nothing_stays  # except what is held, until that is released
+    else:
+        keep_tombstones(account=account, at=at, cause=cause)
+    return rewrite_days(account=account, change=change, at=at, request_id=request_id, cause=cause, after=after, told=told)
 
 
-def search_subject(*, subject: Subject) -> Found:
+def search_subject(*, subject: Subject, beat: Callable[[], None] | None = None) -> Found:
     """How many rows of backups are not as the erased subject leaves them: after an erasure, none. What is live and stays, like
     a later call of the number or one under a hold, is no trace."""
     account = Account.objects.get(pk=subject.account_id)
     if subject.kind == SubjectKind.ACCOUNT:
+        if holds.open_holds(account).exists():
+            return search(account=account, change=_nothing_stays, beat=beat)
         n = BackupObject.objects.for_account(account).count()
         return Found(n, n, 0)
-    return search(account=account, change=Scrub(account.pk, subject))
+    return search(account=account, change=Scrub(account.pk, subject), beat=beat)
 
 
-def count_subject(*, subject: Subject) -> Found:
-    """How many rows of backups a number or an agent stands in, erased or not: what a request is told before it runs."""
+def count_subject(*, subject: Subject, beat: Callable[[], None] | None = None) -> Found:
+    """How many rows of backups a subject stands in, erased or not: what a request is told before it runs."""
     account = Account.objects.get(pk=subject.account_id)
+    objects = BackupObject.objects.for_account(account)
+    match subject.kind:
+        case SubjectKind.ACCOUNT:
+            return Found(objects.count(), _n_rows(account), 0)
+        case SubjectKind.DAYS:
+            days = objects.filter(kind__in=OF_CALLS, day__range=(subject.first_day, subject.last_day))
+            return Found(days.count(), days.aggregate(n=Sum("n_rows"))["n"] or 0, 0)
+        case SubjectKind.CALL:
+            call = Call.objects.for_account(account).filter(call_key=subject.call_key).first()
+            days_of_it = {call.ended_on} if call is not None and call.ended_on is not None else None
+            return search(account=account, change=_PartsOf(subject.call_key), days=days_of_it, kinds=OF_CALLS, beat=beat)
     named = _Named(subject)
-    return search(account=account, change=lambda page: [None if named.stands_in(row) else row for row in page])
+    return search(account=account, change=lambda page: [None if named.stands_in(row) else row for row in page], beat=beat)
+
+
+def _n_rows(account: Account) -> int:
+    return BackupObject.objects.for_account(account).exclude(kind=MANIFEST).aggregate(n=Sum("n_rows"))["n"] or 0
+
+
+def _nothing_stays(page: Sequence[Row]) -> Sequence[Row | None]:
+    return [None] * len(page)
+
+
+class _PartsOf:
+    """Finds a call and what hangs on it, which comes after it."""
+
+    def __init__(self, call_key: bytes) -> None:
+        self.call_key, self._ids = call_key, set[Any]()
+
+    def __call__(self, page: Sequence[Row]) -> list[Row | None]:
+        self._ids |= {row.pk for row in page if row.label == "calls.Call" and row.values["call_key"] == self.call_key}
+        return [
+            None if row.values.get("call_key") == self.call_key or row.values.get("call_id", "") in self._ids else row
+            for row in page
+        ]
 
 
 def keep_tombstones(*, account: Account, at: dt.datetime, cause: str = "") -> None:

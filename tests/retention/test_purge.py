@@ -19,7 +19,19 @@ from analytics.rollup import drain_stale_slots
 from callcenter_site.slots import slot_of
 from calls import erasure
 from calls.ingest import accept_events, fold_due
-from calls.models import Call, CallEvent, CallLeg, IvrStep, QueueEntry, Recording, StaleCallSlot, UnknownName, Voicemail
+from calls.models import (
+    Call,
+    CallEvent,
+    CallLeg,
+    IvrStep,
+    QueueEntry,
+    Recording,
+    StaleCallSlot,
+    Tombstone,
+    UnknownName,
+    Voicemail,
+)
+from calls.tombstones import plant
 from retention import clock, holds, outbox, purge, replica
 from retention.models import FileDeletion, LedgerEntry, LegalHold, PurgeRun, StoragePlan
 from retention.policy import cutoff
@@ -108,6 +120,14 @@ def account(db):
 
 
 # --- Exactly at the cutoff -------------------------------------------------------------------------------------------
+
+
+def test_a_tombstone_goes_when_whatever_it_could_keep_out_has_expired_as_well(account):
+    expired, kept = moment(LAST_EXPIRED, 23), moment(FIRST_KEPT, 0)
+    for n, up_to in enumerate((expired, kept)):
+        plant(account.pk, Tombstone.Kind.NUMBER, [f"+861390013900{n}"], up_to=up_to)
+    run = purge.purge_account(account=account, at=AT)
+    assert Tombstone.objects.get().up_to == kept and run.counts["tombstones"] == 1
 
 
 def test_a_call_goes_the_day_after_its_six_months_with_all_below_it(account):

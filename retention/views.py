@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from agents.querysets import sees_account
 from callcenter_site.kept_sentences import in_readers_language
 from retention import policy, privacy, signing
 from retention.purge import ERRORS
@@ -20,7 +21,7 @@ SEE = "retention.view_ledgerentry"
 
 def of_the_account(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
-    if not user.has_perm(SEE) or user.account is None:
+    if not user.has_perm(SEE) or user.account is None or not sees_account(user):
         raise PermissionDenied
     at = timezone.now()
     state = privacy.state(user.account, at=at)

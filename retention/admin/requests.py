@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from agents.models import Agent
+from agents.querysets import sees_account
 from callcenter_site.admin import GrowingAdmin
 from configuration.access import SEE_FULL_NUMBER
 from retention import access_request, certificate, deadlines, deletion, stores, subject_values
@@ -66,6 +67,7 @@ class _RequestAdmin(GrowingAdmin):
         return (
             request.user.has_perm(f"retention.add_{self.opts.model_name}")
             and getattr(request.user, "account_id", None) is not None
+            and sees_account(request.user)  # type: ignore[arg-type]  # a person, signed in
         )
 
     def _url(self, name: str, *args: Any) -> str:

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 
 class BackupObject(AccountOwned):
@@ -27,6 +28,8 @@ class BackupObject(AccountOwned):
     written_at = models.DateTimeField(_("written"), null=True)
     verified_at = models.DateTimeField(_("verified"), null=True, help_text=_("When it was last read back, opened and counted."))
     error = models.CharField(_("error"), max_length=60, blank=True, help_text="A code of `retention.backups.write.ERRORS`.")
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("backup")

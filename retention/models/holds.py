@@ -12,6 +12,7 @@ from callcenter_site.phone_numbers import canonical, is_number
 from calls.models import Call
 from configuration.encryption import EncryptedTextField, blind_index
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 
 class AccountGate(AccountOwned):
@@ -53,6 +54,8 @@ class LegalHold(AccountOwned):
     released_by = models.ForeignKey(
         Agent, on_delete=models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("released by")
     )
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("legal hold")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
 from configuration.models import Account
-from configuration.scoping import AccountQuerySet
+from retention.querysets import WholeAccountQuerySet
 
 
 class LedgerEntry(models.Model):
@@ -28,7 +28,7 @@ class LedgerEntry(models.Model):
     previous_hash = Sha256Field()
     entry_hash = Sha256Field()
 
-    objects = AccountQuerySet.as_manager()
+    objects = WholeAccountQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("ledger entry")

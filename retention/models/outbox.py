@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 
 class FileDeletion(AccountOwned):
@@ -24,6 +25,8 @@ class FileDeletion(AccountOwned):
     error = models.CharField(_("reason"), max_length=60, blank=True, help_text="What the store answered: a code.")
     lease = models.BigIntegerField(default=0, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("file to delete")

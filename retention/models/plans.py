@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 
 class StoragePlan(AccountOwned):
@@ -26,6 +27,8 @@ class StoragePlan(AccountOwned):
         _("to"), null=True, blank=True, help_text=_("The last day, included. Empty: until it is cancelled.")
     )
     made_at = models.DateTimeField(_("made"), default=timezone.now, editable=False)
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("storage plan")

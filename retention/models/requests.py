@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from callcenter_site.fields import Sha256Field
 from callcenter_site.subjects import SubjectKind
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 KINDS = [
     (SubjectKind.NUMBER.value, _("a phone number")),
@@ -41,6 +42,8 @@ class SubjectRequest(AccountOwned):
     heartbeat_at = models.DateTimeField(null=True, editable=False)
     retry_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         abstract = True

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
 from configuration.scoping import AccountOwned
+from retention.querysets import WholeAccountQuerySet
 
 
 class PurgeRun(AccountOwned):
@@ -36,6 +37,8 @@ class PurgeRun(AccountOwned):
     n_due = models.PositiveIntegerField(_("calls due"), default=0, help_text=_("Calls that had expired when it began."))
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)
     confirmed_by = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by"))
+
+    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("purge run")

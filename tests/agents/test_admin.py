@@ -72,7 +72,7 @@ class TestList:
         group = SkillGroupFactory(account=account)
         for _ in range(3):
             MemberFactory(skill_group=group)
-        with django_assert_num_queries(9) as few:
+        with django_assert_num_queries(10) as few:
             page.get(reverse(LIST))
         for _ in range(20):
             MemberFactory(skill_group=group)
@@ -366,7 +366,7 @@ class TestGroups:
         group = SkillGroupFactory(account=account)
         MemberFactory(skill_group=group)
         MemberFactory(skill_group=group, agent=AgentFactory(account=account, is_active=False))
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             rows = page.get(reverse("admin:agents_skillgroup_changelist")).context["cl"].result_list
         assert [row.n_members for row in rows] == [1]
 

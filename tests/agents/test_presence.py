@@ -294,7 +294,7 @@ class TestWrapUp:
         group = supervisor.skill_groups.get()
         for _ in range(10):
             change_status(agent=MemberFactory(skill_group=group).agent, status="wrap_up", at=at(0))
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(16):
             assert end_wrap_ups(at=at(31)) == 11
 
     def test_a_choice_made_meanwhile_stands(self, wrapping):

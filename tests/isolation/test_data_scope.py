@@ -23,7 +23,6 @@ from calls.models import Call, Connection, IncomingWebhook, SoundSource, Unknown
 from configuration import models as configuration
 from configuration.encryption import EncryptedTextField
 from configuration.models import Account, Role
-from retention.models import PurgeRun
 from tests.factories import AgentFactory, MemberFactory, SkillGroupFactory
 from tests.isolation.test_admin import PAGES, as_person, object_pages, url_of
 from tests.isolation.test_routes import PAGE, ROUTES, ROWS, Row
@@ -48,7 +47,6 @@ OF_THE_ACCOUNT = {
     WebhookDelivery,
     SoundSource,
     UnknownName,
-    PurgeRun,
 }
 """What belongs to the account as a whole. A new model is not among it until it is said to be."""
 

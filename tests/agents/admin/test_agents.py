@@ -62,10 +62,10 @@ class TestList:
                 change_status(agent=one, status="available", at=timezone.now())
 
         more(3)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             page.get(reverse(LIST))
         more(20)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             page.get(reverse(LIST))
 
     @pytest.mark.parametrize("written", ["+8613800138000", "138 0013 8000", "0086-138-0013-8000"])

@@ -20,7 +20,7 @@ def test_the_list_says_who_is_at_work(page, account, group, django_assert_num_qu
     gone.is_active = False
     gone.save()
     SkillGroupFactory(account=account, name="Empty")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         shown = page.get(reverse("admin:agents_skillgroup_changelist"))
     rows = {row.name: (row.n_members, row.n_available, row.n_working) for row in shown.context["cl"].result_list}
     assert rows == {"Sales": (4, 2, 3), "Empty": (0, 0, 0)}

@@ -288,14 +288,17 @@ class Hub:
     async def _listen(self) -> None:
         """The one subscription, made anew after every failure."""
         rest = 0.5
-        while True:
+        # Asked for by name: what Redis's client awaits may swallow a cancellation that comes as it connects.
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():
             try:
                 client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=3)
                 async with client, client.pubsub() as subscription:
                     await subscription.subscribe(_channel())
                     self._tell_everybody_to_ask()
                     rest = 0.5
-                    while True:
+                    while not task.cancelling():
                         heard = await subscription.get_message(ignore_subscribe_messages=True, timeout=PING_SECONDS)
                         if heard is None:
                             await asyncio.wait_for(subscription.ping(), 3)  # a frozen Redis looks like a quiet one

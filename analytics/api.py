@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -119,6 +119,11 @@ class ReportView(PortalView):
         request=QuestionSerializer,
         responses=ReportSerializer,
         parameters=[],
+        examples=[
+            OpenApiExample(
+                "By day", value={"metrics": ["calls"], "group_by": ["day"], "period": "last_7_days"}, request_only=True
+            )
+        ],
     )
     def post(self, request: Request) -> Response:
         """As by GET. Nothing is made or kept."""

@@ -60,6 +60,8 @@ class DeletionStepSerializer(serializers.Serializer[Any]):
 
 class DeletionRequestSerializer(AccountSerializer):
     duplicate_of = serializers.IntegerField(source="duplicate_of_id", allow_null=True, read_only=True)
+    keeps_block = serializers.ChoiceField(choices=DeletionRequest.BlockReason.choices, allow_blank=True, read_only=True)
+    rejected_for = serializers.ChoiceField(choices=DeletionRequest.Reason.choices, allow_blank=True, read_only=True)
     days_left = serializers.SerializerMethodField(help_text="Until it is due; below 0: overdue. Null once it is over.")
     steps = DeletionStepSerializer(many=True, read_only=True)
 

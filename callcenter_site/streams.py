@@ -289,8 +289,7 @@ class Hub:
         """The one subscription, made anew after every failure."""
         rest = 0.5
         # Asked for by name: what Redis's client awaits may swallow a cancellation that comes as it connects.
-        task = asyncio.current_task()
-        assert task is not None
+        task: Any = asyncio.current_task()
         while not task.cancelling():
             try:
                 client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=3)

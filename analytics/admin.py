@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils import dates, formats, timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
@@ -117,7 +117,7 @@ class DisplayAdmin(ListAdmin):
         row = self._own(request, object_id)
         context = {
             **self.admin_site.each_context(request),
-            "title": _now("Link without sign-in"),
+            "title": gettext("Link without sign-in"),
             "opts": self.opts,
             "display": row,
             "make": self.address_of("link", row.pk),
@@ -130,7 +130,7 @@ class DisplayAdmin(ListAdmin):
         row = self._changed(request, object_id)
         context = {
             **self.admin_site.each_context(request),
-            "title": _now("Link without sign-in"),
+            "title": gettext("Link without sign-in"),
             "opts": self.opts,
             "display": row,
             "link": wallboard.make_link(display=row, at=timezone.now()),
@@ -142,7 +142,7 @@ class DisplayAdmin(ListAdmin):
         row = self._changed(request, object_id)
         if wallboard.revoke_link(display=row):
             self.log_change(request, row, [{"changed": {"fields": ["link"]}}])
-        messages.success(request, _now("The link is revoked. Screens that showed it go dark within seconds."))
+        messages.success(request, gettext("The link is revoked. Screens that showed it go dark within seconds."))
         return HttpResponseRedirect(self.address_of("change", row.pk))
 
     def _own(self, request: HttpRequest, object_id: str) -> Display:
@@ -235,7 +235,7 @@ class AlertRuleAdmin(ListAdmin):
     def _secret_page(self, request: HttpRequest, row: AlertRule, secret: str) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _now("Webhook secret"),
+            "title": gettext("Webhook secret"),
             "opts": self.opts,
             "rule": row,
             "secret": secret,
@@ -301,6 +301,6 @@ class AlertCrossingAdmin(GrowingAdmin):
     def show_notices(self, obj: AlertCrossing) -> str:
         return "; ".join(
             f"{one.get_channel_display()}, {one.get_about_display()}: {one.get_state_display()}"
-            + (f" ({_now(one.problem)})" if one.problem else "")
+            + (f" ({gettext(one.problem)})" if one.problem else "")
             for one in obj.notices.all()
         )

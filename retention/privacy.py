@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from agents.models import Agent, StatusChange
 from analytics.models import CallTotal
@@ -32,25 +32,30 @@ COUNTED_FOR_SECONDS = 60
 
 PROMISE: list[tuple[Any, Any, Any, Any]] = [
     (
-        lazy("Agents and administrators"),
-        lazy("until the account ends, or the person asks"),
-        lazy("30 days"),
-        lazy("sessions, caches and backups"),
+        gettext_lazy("Agents and administrators"),
+        gettext_lazy("until the account ends, or the person asks"),
+        gettext_lazy("30 days"),
+        gettext_lazy("sessions, caches and backups"),
     ),
     (
-        lazy("Calls, recordings, voicemail, IVR input, figures of persons"),
-        lazy("6 calendar months after the call ended; longer only under a storage plan; until a request to delete"),
-        lazy("the next daily run; 30 days of a request"),
-        lazy("object storage and backups"),
+        gettext_lazy("Calls, recordings, voicemail, IVR input, figures of persons"),
+        gettext_lazy("6 calendar months after the call ended; longer only under a storage plan; until a request to delete"),
+        gettext_lazy("the next daily run; 30 days of a request"),
+        gettext_lazy("object storage and backups"),
     ),
-    (lazy("Configuration"), lazy("until the account ends"), lazy("30 days"), lazy("backups")),
+    (gettext_lazy("Configuration"), gettext_lazy("until the account ends"), gettext_lazy("30 days"), gettext_lazy("backups")),
     (
-        lazy("Raw events, exports, uploads on their way"),
-        lazy("7 days, exports for a day"),
-        lazy("the next daily run"),
-        lazy("object storage"),
+        gettext_lazy("Raw events, exports, uploads on their way"),
+        gettext_lazy("7 days, exports for a day"),
+        gettext_lazy("the next daily run"),
+        gettext_lazy("object storage"),
     ),
-    (lazy("Counts that name no one"), lazy("6 calendar months, by their own day"), lazy("the next daily run"), lazy("backups")),
+    (
+        gettext_lazy("Counts that name no one"),
+        gettext_lazy("6 calendar months, by their own day"),
+        gettext_lazy("the next daily run"),
+        gettext_lazy("backups"),
+    ),
 ]
 """Data, kept until, then gone within, also lives in."""
 
@@ -115,18 +120,18 @@ def _count(account: Account, at: dt.datetime) -> list[Category]:
     ]
     firsts = [local(sound["since"]) for sound in sounds]
     return [
-        Category(lazy("Calls"), calls["n"], calls["since"], None, kept, gone_on(calls["since"]), n_next),
+        Category(gettext_lazy("Calls"), calls["n"], calls["since"], None, kept, gone_on(calls["since"]), n_next),
         *(
             Category(name, sound["n"], first, sound["size"] or 0, kept, gone_on(first))
-            for name, sound, first in zip((lazy("Recordings"), lazy("Voicemail")), sounds, firsts, strict=True)
+            for name, sound, first in zip((gettext_lazy("Recordings"), gettext_lazy("Voicemail")), sounds, firsts, strict=True)
         ),
-        aged(lazy("Agents' status changes"), StatusChange, "ended_at"),
-        aged(lazy("Counts that name no one"), CallTotal, "slot"),
-        short(lazy("Raw events"), CallEvent, "received_at", _("a week after their call closed"), policy.RAW_EVENT_AGE),
-        short(lazy("Uploads whose call is not known"), IncomingSound, "received_at", _("a week"), policy.RAW_EVENT_AGE),
-        short(lazy("Exports"), ExportRun, "created_at", _("a day"), dt.timedelta(days=1)),
+        aged(gettext_lazy("Agents' status changes"), StatusChange, "ended_at"),
+        aged(gettext_lazy("Counts that name no one"), CallTotal, "slot"),
+        short(gettext_lazy("Raw events"), CallEvent, "received_at", _("a week after their call closed"), policy.RAW_EVENT_AGE),
+        short(gettext_lazy("Uploads whose call is not known"), IncomingSound, "received_at", _("a week"), policy.RAW_EVENT_AGE),
+        short(gettext_lazy("Exports"), ExportRun, "created_at", _("a day"), dt.timedelta(days=1)),
         Category(
-            lazy("Agents and administrators"),
+            gettext_lazy("Agents and administrators"),
             rows(Agent).count(),
             kept=_("until the account ends, or the person asks"),
         ),

@@ -4,31 +4,30 @@ from collections.abc import Mapping
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 KINDS = {
-    "purge": lazy("Purge"),
-    "files": lazy("Files deleted"),
-    "hold_placed": lazy("Hold placed"),
-    "hold_released": lazy("Hold released"),
-    "plan": lazy("Storage plan"),
-    "request_received": lazy("Deletion requested"),
-    "request_approved": lazy("Request approved"),
-    "request_rejected": lazy("Request rejected"),
-    "request_cancelled": lazy("Request cancelled"),
-    "request_completed": lazy("Request completed"),
-    "erasure_step": lazy("Erased from a store"),
-    "verification": lazy("Searched again"),
-    "termination": lazy("Account terminated"),
-    "reactivation": lazy("Account reactivated"),
-    "key_destroyed": lazy("Key destroyed"),
-    "access_export": lazy("Copy of a person's data"),
-    "export": lazy("Export"),
-    "backup": lazy("Backup"),
-    "backup_rewritten": lazy("Backup rewritten"),
-    "restore": lazy("Restore"),
-    "sweep": lazy("Sweep of files"),
+    "purge": gettext_lazy("Purge"),
+    "files": gettext_lazy("Files deleted"),
+    "hold_placed": gettext_lazy("Hold placed"),
+    "hold_released": gettext_lazy("Hold released"),
+    "plan": gettext_lazy("Storage plan"),
+    "request_received": gettext_lazy("Deletion requested"),
+    "request_approved": gettext_lazy("Request approved"),
+    "request_rejected": gettext_lazy("Request rejected"),
+    "request_cancelled": gettext_lazy("Request cancelled"),
+    "request_completed": gettext_lazy("Request completed"),
+    "erasure_step": gettext_lazy("Erased from a store"),
+    "verification": gettext_lazy("Searched again"),
+    "termination": gettext_lazy("Account terminated"),
+    "reactivation": gettext_lazy("Account reactivated"),
+    "key_destroyed": gettext_lazy("Key destroyed"),
+    "access_export": gettext_lazy("Copy of a person's data"),
+    "export": gettext_lazy("Export"),
+    "backup": gettext_lazy("Backup"),
+    "backup_rewritten": gettext_lazy("Backup rewritten"),
+    "restore": gettext_lazy("Restore"),
+    "sweep": gettext_lazy("Sweep of files"),
 }
 """What entries of the ledger are called."""
 

@@ -24,7 +24,7 @@ class BackupObject(AccountOwned):
     """Of the rows as they were: when they are no longer so, it is made again."""
     n_rows = models.PositiveIntegerField(_("rows"), default=0)
     n_bytes = models.PositiveBigIntegerField(_("size"), default=0)
-    sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     written_at = models.DateTimeField(_("written"), null=True)
     verified_at = models.DateTimeField(_("verified"), null=True, help_text=_("When it was last read back, opened and counted."))
     error = models.CharField(_("error"), max_length=60, blank=True, help_text="A code of `retention.backups.write.ERRORS`.")

@@ -87,6 +87,7 @@ def test_a_recording_is_played_by_mouse_and_keys(page, live_server, call):  # no
     assert not page.complaints
 
 
+@pytest.mark.xfail(strict=False, reason="the browser may not read sound from a foreign store: no waveform there yet")
 def test_without_peaks_the_browser_works_the_waveform_out_once_it_plays(page, live_server, call):  # noqa: F811
     call.recordings.all().delete()
     row = stored(RecordingFactory(call=call), read("vbr.mp3"), "audio/mpeg")

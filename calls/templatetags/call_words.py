@@ -3,6 +3,7 @@
 import base64
 
 from django import template
+from django.conf import settings
 
 from agents.wording import terminal
 from calls import wording
@@ -17,3 +18,9 @@ for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "w
 def in_base64(content: bytes | memoryview | None) -> str:
     """For scripts; nothing stays nothing."""
     return base64.b64encode(bytes(content or b"")).decode()
+
+
+@register.simple_tag
+def script_reads_sound() -> bool:
+    """Whether a page's script may read sound files, not only play them: a store at another address does not let it."""
+    return not settings.RECORDINGS_ORIGINS

@@ -218,10 +218,10 @@ def test_who_is_taken_offline_is_told_whom_to_ask_and_can_set_nothing_until_let_
     assert agent.status == "offline"
 
 
-@pytest.mark.xfail(strict=False, reason="the button moves on a loaded machine: to be mended")
 def test_a_choice_that_comes_too_late_is_refused_in_words(page, agent, supervisor):
     page.route("**/desk/state/", lambda route: route.abort())
     page.route("**/desk/heartbeat/", lambda route: route.abort())
+    page.wait_for_timeout(1_000)  # what was asked before still comes, and must not tell of what follows
     force_offline(agents=[agent], by=supervisor, at=timezone.now())
     page.get_by_role("button", name="Available").click()
     expect(page.get_by_text("A supervisor has taken this agent offline")).to_be_visible()

@@ -124,7 +124,6 @@ def test_the_timeline_is_walked_by_keyboard_and_says_exact_times(page, live_serv
     assert page.locator(".story li:target").inner_text().endswith("put the call on hold")
 
 
-@pytest.mark.xfail(strict=False, reason="the browser may not read sound from a foreign store: no waveform there yet")
 def test_a_recording_plays_and_can_be_jumped_about_in(page, live_server, call):
     open_record(page, live_server, call)
     # Nothing is fetched before somebody presses play.

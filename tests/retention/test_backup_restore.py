@@ -22,7 +22,16 @@ from retention.backups.crypt import Keys, Unreadable
 from retention.backups.kinds import Kind, places
 from retention.backups.night import back_up
 from retention.backups.objects import rows_in
-from retention.models import BackupObject, FileDeletion, LedgerEntry, LegalHold, RestoredId, RestoreRun
+from retention.models import (
+    BackupObject,
+    DeletionRequest,
+    ErasureStep,
+    FileDeletion,
+    LedgerEntry,
+    LegalHold,
+    RestoredId,
+    RestoreRun,
+)
 from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory, IvrStepFactory, RecordingFactory
 from tests.retention.backup_rows import AT, ENDED, everything, fill
 
@@ -46,7 +55,7 @@ def event_of(call, n=1, **kwargs):
 def lose(account, *, also_account=True):
     """All rows of an account vanish, as with a lost database."""
     RestoredId.objects.all().delete()
-    for model in (RestoreRun, BackupObject, FileDeletion):
+    for model in (RestoreRun, BackupObject, FileDeletion, ErasureStep, DeletionRequest):
         delete_rows(model.objects.for_account(account))
     for place in reversed(places()):
         if place.model is not Account:

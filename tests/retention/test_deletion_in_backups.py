@@ -54,7 +54,6 @@ def labels_of(call):
 # --- The whole way ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=False, reason="on MariaDB the test empties an account whose requests point at each other: to be mended")
 def test_a_number_that_was_erased_is_in_no_backup_and_no_restore_brings_it_back(account, boss):
     mine, others = scene(account)
     neighbour = AccountFactory()

@@ -148,7 +148,7 @@
         problem.hidden = false;
       }, 500);
     });
-    if (!peaks.length && Number(player.dataset.bytes) <= MOST_BYTES && told <= MOST_SECONDS) {
+    if (!peaks.length && "decodes" in player.dataset && Number(player.dataset.bytes) <= MOST_BYTES && told <= MOST_SECONDS) {
       sound.addEventListener("playing", () => {
         decode(sound.dataset.listen).then((found) => { peaks = found; show(); }, () => {});  // without it, a plain bar
       }, { once: true });

@@ -240,7 +240,9 @@ def _keep_up(account: Account, mark: FillMark, *, at: dt.datetime) -> int:
                 _refill(account, run, mark=held, at=at, tables=_OF_AGENTS)
                 _set(account, agents_to=min(at, run[-1] + SLOT))
     n_filled = _work_off_backlog(account, at=at) if mark.backlog_to is not None else 0
-    _close_days(account, at=at)
+    known_to = days_to(account, mark)
+    if known_to is None or known_to < at.astimezone(account.zone).date():  # on most looks no day is over that was not before
+        _close_days(account, at=at)
     return n_filled
 
 

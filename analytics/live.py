@@ -15,7 +15,8 @@ from typing import Any
 
 from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models import Case, Count, F, Q, Sum, Value, When
+from django.db.models import Count, F, Q, Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -335,29 +336,18 @@ def _counted_today(account_id: int, start: dt.datetime) -> dict[int | None, dict
 def _counted_lately(account: Account, at: dt.datetime) -> dict[int | None, dict[str, float]]:
     """By when an entry ended. The same counters as those of the past, so that the same formulas hold."""
     since = at - ROLLING
-    limits = {
-        name: Case(
-            When(**{f"skill_group__{name}__isnull": False}, then=F(f"skill_group__{name}")), default=Value(getattr(account, name))
-        )
-        for name in ("service_level_seconds", "short_abandon_seconds")
-    }
     entries = QueueEntry.objects.for_account(account).filter(left_at__gt=since, left_at__lte=at).order_by()
     entries = entries.exclude(call__outcome=Outcome.BLOCKED).annotate(
-        target=limits["service_level_seconds"], short=limits["short_abandon_seconds"]
+        target=Coalesce(F("skill_group__service_level_seconds"), Value(account.service_level_seconds)),
+        short=Coalesce(F("skill_group__short_abandon_seconds"), Value(account.short_abandon_seconds)),
     )
     answered, abandoned = Q(outcome=EntryOutcome.ANSWERED), Q(outcome=EntryOutcome.ABANDONED)
-    in_time, left = Q(wait_seconds__lte=F("target")), Q(outcome=EntryOutcome.FLOW_OUT)
     rows = entries.values("skill_group_id").annotate(
         n_entries=Count("pk"),
         n_answered=Count("pk", filter=answered),
-        n_answered_in_target=Count("pk", filter=answered & in_time),
+        n_answered_in_target=Count("pk", filter=answered & Q(wait_seconds__lte=F("target"))),
         n_abandoned=Count("pk", filter=abandoned),
-        n_abandoned_in_target=Count("pk", filter=abandoned & in_time),
         n_abandoned_short=Count("pk", filter=abandoned & Q(wait_seconds__lte=F("short"))),
-        n_flow_out=Count("pk", filter=left),
-        n_flow_out_in_target=Count("pk", filter=left & in_time),
-        n_rejected=Count("pk", filter=Q(outcome=EntryOutcome.REJECTED)),
-        n_lost=Count("pk", filter=Q(outcome=EntryOutcome.LOST)),
     )
     found: dict[int | None, dict[str, float]] = {row.pop("skill_group_id"): {**_NOTHING, **row} for row in rows}
     at_once = CallLeg.objects.for_account(account).filter(answered_at__gt=since, answered_at__lte=at, is_at_once=True)
@@ -411,12 +401,6 @@ def _cut_out(picture: Picture, scope: Scope) -> Live:
         feeds=picture.feeds,
         counted_to=picture.counted_to,
     )
-
-
-def queues_of(picture: Picture, group_ids: Iterable[int]) -> Queues:
-    """Several skill groups together; an agent in two of them is one agent."""
-    wanted = set(group_ids)
-    return _queues(picture, wanted, [one for one in picture.people if not wanted.isdisjoint(one.group_ids)])
 
 
 def _by_activity(people: Iterable[Doing]) -> dict[str, int]:

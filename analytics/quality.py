@@ -21,7 +21,6 @@ from calls.querysets import CallQuerySet
 
 LOW_SHARE = 0.4
 """Scores up to this share of their scale are low: 1 and 2 of 5."""
-SCALES = (5, 10, 3, 4, 7, 2, 100)
 LONG_HOLD_SECONDS = 120
 LISTED = 10
 MOST_PHRASES = 15

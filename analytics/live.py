@@ -362,6 +362,24 @@ _NOTHING: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
 # --- A part of it ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The open calls as each group's figures read them, put in order once for all groups."""
+
+    state_of: dict[int, tuple[str, int | None]]
+    """State and skill group, by call."""
+    waiting: list[tuple[int, int | None, dt.datetime]]
+    """Call, skill group, entered."""
+    queued: frozenset[int]
+
+
+def _placed(open_calls: _Open) -> _Placed:
+    waiting = [(pk, group_id, entered) for pk, group_id, entered, left in open_calls.entries if left is None]
+    return _Placed(
+        {pk: (state, group_id) for pk, state, group_id in open_calls.calls}, waiting, frozenset(pk for pk, _, _ in waiting)
+    )
+
+
 def _visible(scope: Scope, open_calls: _Open) -> set[int]:
     """The open calls that `Call.objects.visible_to` would give, from the rows at hand."""
     if scope.group_ids is None:
@@ -372,15 +390,14 @@ def _visible(scope: Scope, open_calls: _Open) -> set[int]:
 
 
 def _cut_out(picture: Picture, scope: Scope) -> Live:
-    calls = _visible(scope, picture.open)
+    calls, placed = _visible(scope, picture.open), _placed(picture.open)
     own = scope.group_ids
     groups = {pk: group for pk, group in picture.groups.items() if own is None or pk in own}
     people = tuple(
         one for one in picture.people if own is None or one.agent_id == scope.agent_id or not own.isdisjoint(one.group_ids)
     )
-    state_of = {pk: state for pk, state, _ in picture.open.calls}
-    of_state = Counter(state_of[pk] for pk in calls)
-    oldest = min((entered for pk, _, entered, left in picture.open.entries if left is None and pk in calls), default=None)
+    of_state = Counter(state for pk, (state, _) in placed.state_of.items() if pk in calls)
+    oldest = min((entered for pk, _, entered in placed.waiting if pk in calls), default=None)
     counted: Any = {*picture.today, *picture.rolling, *groups, *(entry[1] for entry in picture.open.entries)}
     return Live(
         at=picture.at,
@@ -392,9 +409,9 @@ def _cut_out(picture: Picture, scope: Scope) -> Live:
         longest_wait_seconds=_seconds(oldest, picture.at),
         agents=_by_activity(people),
         calls_today=picture.calls_today if own is None else None,
-        queues=_queues(picture, counted if own is None else own, people),
+        queues=_queues(picture, placed, counted if own is None else own, people),
         groups=tuple(
-            GroupNow(pk, group.name, _queues(picture, {pk}, [one for one in people if pk in one.group_ids]))
+            GroupNow(pk, group.name, _queues(picture, placed, {pk}, [one for one in people if pk in one.group_ids]))
             for pk, group in groups.items()
         ),
         people=people,
@@ -408,13 +425,12 @@ def _by_activity(people: Iterable[Doing]) -> dict[str, int]:
     return {name: counted[name] for name in ACTIVITIES}
 
 
-def _queues(picture: Picture, group_ids: Any, people: Iterable[Doing]) -> Queues:
-    state_of = {pk: (state, group_id) for pk, state, group_id in picture.open.calls}
-    waiting = [(pk, group, entered) for pk, group, entered, left in picture.open.entries if left is None and group in group_ids]
-    queued_for = {pk for pk, _, _, left in picture.open.entries if left is None}
+def _queues(picture: Picture, placed: _Placed, group_ids: Any, people: Iterable[Doing]) -> Queues:
+    state_of = placed.state_of
+    waiting = [(pk, group, entered) for pk, group, entered in placed.waiting if group in group_ids]
     ringing = sum(state_of[pk][0] == CallState.RINGING for pk, _, _ in waiting)
     directly = sum(
-        state == CallState.RINGING and group in group_ids and pk not in queued_for for pk, (state, group) in state_of.items()
+        state == CallState.RINGING and group in group_ids and pk not in placed.queued for pk, (state, group) in state_of.items()
     )
     late = sum(
         (picture.at - entered).total_seconds()
@@ -447,10 +463,8 @@ def _added(of_groups: Mapping[Any, dict[str, float]], group_ids: Any) -> dict[st
 
 def _service_level(counters: dict[str, float], n_late: int) -> float | None:
     """The catalogue's formula, with those who have waited too long already among what it divides by."""
-    level = METRICS["service_level"]
-    top = replace(level, bottom=()).value(counters) or 0
-    bottom = (replace(level, top=level.bottom, bottom=()).value(counters) or 0) + n_late
-    return top / bottom if bottom else None
+    top, bottom = METRICS["service_level"].parts(counters)
+    return top / (bottom + n_late) if bottom + n_late else None
 
 
 def _seconds(since: dt.datetime | None, at: dt.datetime) -> float | None:

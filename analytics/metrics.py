@@ -73,11 +73,14 @@ class Metric:
         """None where there is nothing to divide by."""
         if self.percentile is not None:
             return _quantile(self.percentile, [counters[name] for name in self.top], counters["longest_wait_seconds"])
-        top = _total(self.top, counters)
+        top, bottom = self.parts(counters)
         if not self.bottom:
             return top
-        bottom = _total(self.bottom, counters)
         return top / bottom if bottom else None
+
+    def parts(self, counters: Counters) -> tuple[int | float, int | float]:
+        """What is divided by what, where it is no percentile."""
+        return _total(self.top, counters), _total(self.bottom, counters)
 
     @property
     def counters(self) -> frozenset[str]:

@@ -151,6 +151,18 @@ class Scope:
     def sees_account(self) -> bool:
         return self.group_ids is None
 
+    @property
+    def text(self) -> str:
+        """As the names of views say it, within an account."""
+        groups = "all" if self.group_ids is None else ",".join(map(str, sorted(self.group_ids)))
+        return f"{groups}:{self.agent_id or ''}"
+
+    @classmethod
+    def read(cls, account_id: int, text: str) -> "Scope":
+        groups, agent_id = text.split(":")
+        own = None if groups == "all" else frozenset(int(pk) for pk in groups.split(",") if pk)
+        return cls(account_id, own, int(agent_id) if agent_id else None)
+
 
 def scope_of(actor: Actor) -> Scope:
     account_id = actor.account_id or 0
@@ -533,15 +545,13 @@ def queue_figures(queues: Queues) -> dict[str, Any]:
 
 def view_of(scope: Scope, *, with_people: bool) -> str:
     """The name of a view on a picture. Whoever sees the same has the same, so that it is worked out for all of them once."""
-    groups = "all" if scope.group_ids is None else ",".join(map(str, sorted(scope.group_ids)))
-    return f"now:{groups}:{scope.agent_id or ''}:{'people' if with_people else ''}"
+    return f"now:{scope.text}:{'people' if with_people else ''}"
 
 
 def render_view(account_id: int, view: str) -> str:
     """The JSON of a view named by `view_of`."""
-    _now, groups, agent_id, people = view.split(":")
-    own = None if groups == "all" else frozenset(int(pk) for pk in groups.split(",") if pk)
-    told = answer(seen(Scope(account_id, own, int(agent_id) if agent_id else None)))
+    scope, _colon, people = view.removeprefix("now:").rpartition(":")
+    told = answer(seen(Scope.read(account_id, scope)))
     if not people:
         del told["people"]
     return as_json(told)

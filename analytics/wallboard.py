@@ -115,9 +115,7 @@ def figures(scope: Scope, *, version: int = 0) -> dict[str, Any]:
         "total": {**total, "in_ivr": now.in_ivr if scope.sees_account else None, "on_break": now.agents["break"]},
         "agents": now.agents,
         "skill_groups": [{"id": group.group_id, "name": group.name, **live.queue_figures(group.queues)} for group in now.groups],
-        "connections": [
-            {"name": feed["source"], "state": feed["state"], "heard_at": feed.get("heard_at", "")} for feed in now.feeds
-        ],
+        "connections": live.connections(now),
     }
 
 
@@ -130,8 +128,7 @@ def topic_of_display(display: Display, *, by_link: bool) -> str:
 
 
 def topic_of_scope(scope: Scope) -> str:
-    groups = "all" if scope.group_ids is None else ",".join(map(str, sorted(scope.group_ids)))
-    return view_topic(scope.account_id, f"board:{groups}:{scope.agent_id or ''}")
+    return view_topic(scope.account_id, f"board:{scope.text}")
 
 
 def render_view(account_id: int, view: str) -> str | None:
@@ -139,11 +136,10 @@ def render_view(account_id: int, view: str) -> str | None:
     kind, _colon, rest = view.partition(":")
     if kind == "now":
         return live.render_view(account_id, view)
-    first, second = rest.split(":")
     if kind == "board":
-        groups = None if first == "all" else frozenset(int(pk) for pk in first.split(",") if pk)
-        return live.as_json(figures(Scope(account_id, groups, int(second) if second else None)))
-    display = Display.objects.for_account(account_id).select_related("account").filter(pk=int(first)).first()
-    if display is None or not display.account.is_open or (second and display.token_prefix != second):
+        return live.as_json(figures(Scope.read(account_id, rest)))
+    pk, prefix = rest.split(":")
+    display = Display.objects.for_account(account_id).select_related("account").filter(pk=int(pk)).first()
+    if display is None or not display.account.is_open or (prefix and display.token_prefix != prefix):
         return None
     return live.as_json(figures(scope_of_display(display), version=display.version))

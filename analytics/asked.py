@@ -120,11 +120,17 @@ class Asked:
         ]
 
 
-def read(request: HttpRequest) -> Asked:
-    """Refuses whoever may not see figures. A mistyped address still shows today, and says what was left out."""
+def watcher(request: HttpRequest) -> Any:
+    """Who asks for figures. Whoever may not see them, or belongs to no account, is refused."""
     user: Any = request.user
     if not user.has_perm(SEE_FIGURES) or user.account is None:
         raise PermissionDenied
+    return user
+
+
+def read(request: HttpRequest) -> Asked:
+    """Refuses whoever may not see figures. A mistyped address still shows today, and says what was left out."""
+    user = watcher(request)
     at = timezone.now()
     query = {name: str(value) for name, value in request.GET.items() if value}
     errors: list[str] = []

@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import formats, timezone
@@ -15,6 +14,7 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from agents.models import SkillGroup
 from analytics import forecast
+from analytics.asked import watcher
 from analytics.forecast import Forecast, HalfHour
 from analytics.metrics import Unit
 from analytics.models import GroupTotal
@@ -22,7 +22,6 @@ from analytics.staffing import Aim
 from analytics.wording import NOTHING, shown
 from callcenter_site import sheets
 from callcenter_site.audit import log_export
-from configuration.access import SEE_FIGURES
 
 KEPT_SECONDS = 300
 _START = {"level": 80, "occupancy": 90, "shrinkage": 30}
@@ -35,9 +34,7 @@ class AimForm(forms.Form):
 
 
 def next_week(request: HttpRequest) -> HttpResponseBase:
-    user: Any = request.user
-    if not user.has_perm(SEE_FIGURES) or user.account is None:
-        raise PermissionDenied
+    user = watcher(request)
     groups = list(SkillGroup.objects.visible_to(user).filter(is_active=True).select_related("account").order_by("name"))
     group = next((one for one in groups if str(one.pk) == request.GET.get("skill_group", "")), groups[0] if groups else None)
     form = AimForm(_START | {name: request.GET[name] for name in _START if name in request.GET})

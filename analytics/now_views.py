@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,12 +15,13 @@ from django.views.decorators.cache import never_cache
 
 from agents.models import Agent, Status
 from analytics import live
+from analytics.asked import watcher
 from analytics.metrics import METRICS, Source
 from analytics.models import CallTotal, GroupTotal
 from analytics.reports import Filters, applies
 from callcenter_site.slots import SLOT, day_bounds, slots_between
 from callcenter_site.streams import stream_link, view_topic
-from configuration.access import SEE_AGENTS, SEE_FIGURES
+from configuration.access import SEE_AGENTS
 
 WEEKS_USUAL = 4
 CURVE_KEPT_SECONDS = 300
@@ -43,7 +43,7 @@ GROUP_COLUMNS = (
 
 
 def now(request: HttpRequest) -> HttpResponse:
-    user = _watcher(request)
+    user = watcher(request)
     at = timezone.now()
     scope = live.scope_of(user)
     told = _told(user, scope)
@@ -72,19 +72,12 @@ def now(request: HttpRequest) -> HttpResponse:
 @never_cache
 def figures(request: HttpRequest) -> HttpResponse:
     """What the page shows, and the link at which it hears of the next. Asked for again whenever that ends."""
-    user = _watcher(request)
+    user = watcher(request)
     scope = live.scope_of(user)
     told = _told(user, scope)
     topic = view_topic(scope.account_id, live.view_of(scope, with_people=user.has_perm(SEE_AGENTS)))
     body = live.as_json({"figures": told, "link": stream_link([topic])})
     return HttpResponse(body, content_type="application/json")
-
-
-def _watcher(request: HttpRequest) -> Any:
-    user: Any = request.user
-    if not user.has_perm(SEE_FIGURES) or user.account is None:
-        raise PermissionDenied
-    return user
 
 
 def _told(user: Any, scope: live.Scope) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,7 +19,6 @@ from analytics.periods import PRESETS, STEPS
 from analytics.wording import shown
 from callcenter_site import audit, sheets
 from calls.models import Direction
-from configuration.access import SEE_FIGURES
 
 SOURCES = {
     Source.CALLS: gettext_lazy("Calls"),
@@ -82,9 +81,7 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
 
 
 def file(request: HttpRequest) -> HttpResponseBase:
-    user: Any = request.user
-    if not user.has_perm(SEE_FIGURES) or user.account is None:
-        raise PermissionDenied
+    user = asking.watcher(request)
     kind = request.GET.get("kind", "csv")
     if kind not in reporting.KINDS:
         raise Http404

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -16,11 +15,11 @@ from django.utils.translation import gettext_lazy
 
 from agents.models import SkillGroup
 from analytics import staffing
+from analytics.asked import watcher
 from analytics.metrics import Unit
 from analytics.models import GroupTotal
 from analytics.staffing import Aim, Load, Service
 from analytics.wording import NOTHING, shown
-from configuration.access import SEE_FIGURES
 
 FEWER, MORE = 3, 5
 """Agents below and above the number needed that the table shows."""
@@ -59,9 +58,7 @@ class CalculatorForm(forms.Form):
 
 
 def calculator(request: HttpRequest) -> HttpResponse:
-    user: Any = request.user
-    if not user.has_perm(SEE_FIGURES) or user.account is None:
-        raise PermissionDenied
+    user = watcher(request)
     groups = list(SkillGroup.objects.visible_to(user).only("pk", "name", "service_level_seconds").order_by("name"))
     group = next((one for one in groups if str(one.pk) == request.GET.get("skill_group", "")), None)
     seen = what_was_seen(group, at=timezone.now()) if group else {}

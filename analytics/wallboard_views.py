@@ -5,7 +5,6 @@ from typing import Any
 from axes.helpers import get_client_ip_address
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,9 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from analytics import live, wallboard
+from analytics.asked import watcher
 from analytics.models import Display
 from callcenter_site.streams import stream_link
-from configuration.access import SEE_FIGURES
 
 WRONG_PER_MINUTE = 20
 """Wrong links that one address may try."""
@@ -29,7 +28,7 @@ ASKED_PER_MINUTE = 600
 @require_GET
 @login_required(login_url="admin:login")
 def wall(request: HttpRequest, pk: int | None = None) -> HttpResponse:
-    user = _watcher(request)
+    user = watcher(request)
     displays = Display.objects.visible_to(user).only("pk", "name")
     if pk is not None and not displays.filter(pk=pk).exists():
         raise Http404
@@ -41,7 +40,7 @@ def wall(request: HttpRequest, pk: int | None = None) -> HttpResponse:
 @never_cache
 @login_required(login_url="admin:login")
 def figures(request: HttpRequest, pk: int | None = None) -> HttpResponse:
-    user = _watcher(request)
+    user = watcher(request)
     if pk is None:
         scope = live.scope_of(user)
         board = wallboard.board_of(None, name=user.account.name, language=get_language() or "")
@@ -73,13 +72,6 @@ def figures_by_link(request: HttpRequest) -> HttpResponse:
     if _count(f"wallboard:asked:{display.pk}") > ASKED_PER_MINUTE:
         return _too_many()
     return _of_display(display, by_link=True)
-
-
-def _watcher(request: HttpRequest) -> Any:
-    user: Any = request.user
-    if not user.has_perm(SEE_FIGURES) or user.account is None:
-        raise PermissionDenied
-    return user
 
 
 def _of_display(display: Display, *, by_link: bool) -> HttpResponse:

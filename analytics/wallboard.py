@@ -1,14 +1,11 @@
 """Wallboards: what a screen on a wall shows, and the links by which one is opened without signing in.
 
-A link's token is 256 random bits behind a prefix; only its hash is kept. It stands behind the `#` of the address, which
+Of a link's token only the hash is kept (`callcenter_site.tokens`). It stands behind the `#` of the address, which
 no browser sends, so it is in no log and no referrer. What it opens are figures of skill groups: never a name of a person,
 a number, or anything of one call.
 """
 
 import datetime as dt
-import hashlib
-import hmac
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +18,8 @@ from analytics import live
 from analytics.live import Scope
 from analytics.models import DEFAULT_TILES, Display, Tile
 from callcenter_site.streams import account_topic, publish, view_topic
+from callcenter_site.tokens import is_to_be_noted, new_token, read_token
 
-SEEN_EVERY = dt.timedelta(minutes=1)
 DEFAULT_LIMITS = {"queue": (3, 6), "wait": (20, 60), "level": (80, 60)}
 
 
@@ -31,11 +28,11 @@ DEFAULT_LIMITS = {"queue": (3, 6), "wait": (20, 60), "level": (80, 60)}
 
 def make_link(*, display: Display, at: dt.datetime) -> str:
     """A new link, shown once; the one before ends with it."""
-    prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = prefix, _hash(secret), at, None
+    token = new_token()
+    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = token.prefix, token.hash, at, None
     display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
     publish([account_topic(display.account_id)])
-    return f"{settings.PUBLIC_URL}{reverse('wallboard:by-link')}#{prefix}.{secret}"
+    return f"{settings.PUBLIC_URL}{reverse('wallboard:by-link')}#{token.text}"
 
 
 def revoke_link(*, display: Display) -> bool:
@@ -49,18 +46,15 @@ def revoke_link(*, display: Display) -> bool:
 
 
 def find_by_token(text: str, *, at: dt.datetime) -> Display | None:
-    prefix, _dot, secret = text.partition(".")
-    rows = Display.objects.select_related("account").filter(token_prefix=prefix)
-    display: Display | None = rows.first() if len(prefix) == 12 else None
-    if display is None or not hmac.compare_digest(display.token_hash, _hash(secret)) or not display.account.is_open:
+    token = read_token(text)
+    if token is None:
         return None
-    if display.token_seen_at is None or at - display.token_seen_at > SEEN_EVERY:
+    display: Display | None = Display.objects.select_related("account").filter(token_prefix=token.prefix).first()
+    if display is None or not token.fits(display.token_hash) or not display.account.is_open:
+        return None
+    if is_to_be_noted(display.token_seen_at, at=at):
         Display.objects.filter(pk=display.pk, token_hash=display.token_hash).update(token_seen_at=at)
     return display
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 # --- What is shown ---------------------------------------------------------------------------------------------------

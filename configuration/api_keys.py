@@ -1,13 +1,6 @@
-"""Integrators' credentials: made, checked, revoked.
-
-A key is 256 random bits, so a plain SHA-256 is enough at rest; a password hash per request would only slow every
-event down. The prefix finds the row, the hash is compared in constant time.
-"""
+"""Integrators' credentials: made, checked, revoked. How they are kept, `callcenter_site.tokens` says."""
 
 import datetime as dt
-import hashlib
-import hmac
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,11 +14,10 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from callcenter_site.audit import log_update
+from callcenter_site.tokens import is_to_be_noted, new_token, read_token
 from configuration.access import HANDED_ON, SCOPE_PERMISSIONS, may_give_scope
 from configuration.models import Account, ApiKey, Role
 from configuration.scoping import Actor
-
-SEEN_EVERY = dt.timedelta(minutes=1)
 
 
 class ApiKeyActor:
@@ -53,11 +45,11 @@ def create_api_key(
     *, account: Account, name: str, scopes: list[str], expires_at: dt.datetime | None = None
 ) -> tuple[ApiKey, str]:
     """The stored key and the secret text to hand over; the text cannot be shown again."""
-    prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    token = new_token()
     key = ApiKey.objects.create(
-        account=account, name=name, prefix=prefix, secret_hash=_hash(secret), scopes=scopes, expires_at=expires_at
+        account=account, name=name, prefix=token.prefix, secret_hash=token.hash, scopes=scopes, expires_at=expires_at
     )
-    return key, f"{prefix}.{secret}"
+    return key, token.text
 
 
 def check_end(*, expires_at: dt.datetime | None, key: ApiKey | None, asker: Actor, at: dt.datetime) -> None:
@@ -85,19 +77,17 @@ def revoke_api_keys(*, keys: Iterable[ApiKey], at: dt.datetime) -> list[ApiKey]:
 
 
 def find_api_key(text: str, *, at: dt.datetime) -> ApiKey | None:
-    prefix, _dot, secret = text.partition(".")
-    key: ApiKey | None = ApiKey.objects.select_related("account").filter(prefix=prefix).first() if len(prefix) == 12 else None
-    if key is None or not hmac.compare_digest(key.secret_hash, _hash(secret)):
+    token = read_token(text)
+    if token is None:
+        return None
+    key: ApiKey | None = ApiKey.objects.select_related("account").filter(prefix=token.prefix).first()
+    if key is None or not token.fits(key.secret_hash):
         return None
     if not key.is_usable(at=at) or not key.account.is_open:
         return None
-    if key.last_used_at is None or at - key.last_used_at > SEEN_EVERY:
+    if is_to_be_noted(key.last_used_at, at=at):
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=at)
     return key
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 class ApiKeyAuthentication(BaseAuthentication):

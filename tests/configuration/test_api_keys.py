@@ -7,7 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from configuration.api_keys import SEEN_EVERY, ApiKeyActor, create_api_key, find_api_key, revoke_api_keys
+from callcenter_site.tokens import SEEN_EVERY
+from configuration.api_keys import ApiKeyActor, create_api_key, find_api_key, revoke_api_keys
 from configuration.models import ApiKey, Role
 from tests.factories import AccountFactory, AgentFactory
 

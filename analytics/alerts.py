@@ -63,11 +63,7 @@ def value_of(rule: AlertRule, now: Live) -> float | None:
         case AlertRule.Metric.SERVICE_LEVEL:
             return None if queues.service_level_rolling is None else queues.service_level_rolling * 100
         case _:
-            return queues.staffed if rule.skill_group_id is not None else _staffed(now)
-
-
-def _staffed(now: Live) -> int:
-    return sum(n for activity, n in now.agents.items() if activity not in ("offline", "break"))
+            return queues.staffed
 
 
 def check(*, rule: AlertRule, value: float | None, at: dt.datetime) -> bool:

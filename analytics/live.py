@@ -408,9 +408,10 @@ def _cut_out(picture: Picture, scope: Scope) -> Live:
     people = tuple(
         one for one in picture.people if own is None or one.agent_id == scope.agent_id or not own.isdisjoint(one.group_ids)
     )
+    counted: Any = {*picture.today, *picture.rolling, *groups, *(entry[1] for entry in picture.open.entries)}
+    queues = _queues(picture, placed, counted if own is None else own, people)
     of_state = Counter(state for pk, (state, _) in placed.state_of.items() if pk in calls)
     oldest = min((entered for pk, _, entered in placed.waiting if pk in calls), default=None)
-    counted: Any = {*picture.today, *picture.rolling, *groups, *(entry[1] for entry in picture.open.entries)}
     return Live(
         at=picture.at,
         started=of_state[CallState.STARTED],
@@ -419,9 +420,9 @@ def _cut_out(picture: Picture, scope: Scope) -> Live:
         ringing=of_state[CallState.RINGING],
         talking=of_state[CallState.TALKING],
         longest_wait_seconds=_seconds(oldest, picture.at),
-        agents=_by_activity(people),
+        agents=queues.agents,
         calls_today=picture.calls_today if own is None else None,
-        queues=_queues(picture, placed, counted if own is None else own, people),
+        queues=queues,
         groups=tuple(
             GroupNow(pk, group.name, _queues(picture, placed, {pk}, [one for one in people if pk in one.group_ids]))
             for pk, group in groups.items()

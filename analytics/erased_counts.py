@@ -8,30 +8,31 @@ be told any more.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from analytics.metrics import plus
 from analytics.models import ErasedCount
 from configuration.models import Account
 
 Counts = dict[tuple[Any, ...], dict[str, Any]]
+"""Of a slot: the counters by key."""
 Counted = Mapping[str, Mapping[dt.datetime, Counts]]
 """By the table's name, slot and key."""
-Plus = Callable[[str, Any, Any], Any]
 
 
-def keep(account: Account, counted: Counted, *, unnamed: Collection[str] = (), plus: Plus) -> None:
+def keep(account: Account, counted: Counted, *, unnamed: Collection[str] = ()) -> None:
     """Adds to what is kept; what counts under a number of `unnamed` counts under none. Runs in the transaction that erases
     what was counted, with the account's counts locked."""
     wanted: dict[dt.datetime, dict[str, Counts]] = defaultdict(dict)
     for table, slots in counted.items():
         for slot, rows in slots.items():
-            wanted[slot][table] = _sum({}, rows, plus, unnamed)
+            wanted[slot][table] = _sum({}, rows, unnamed)
     there = {row.slot: row for row in ErasedCount.objects.for_account(account).filter(slot__in=list(wanted)).select_for_update()}
     for slot in sorted(wanted):
         kept = _read(there[slot].counts) if slot in there else {}
         for table, rows in wanted[slot].items():
-            kept[table] = _sum(kept.get(table, {}), rows, plus)
+            kept[table] = _sum(kept.get(table, {}), rows)
         if slot in there:
             ErasedCount.objects.filter(pk=there[slot].pk).update(counts=_written(kept))
         else:
@@ -39,7 +40,7 @@ def keep(account: Account, counted: Counted, *, unnamed: Collection[str] = (), p
 
 
 def add_to(
-    counted: dict[str, dict[dt.datetime, Counts]], *, account: Account, run: list[dt.datetime], plus: Plus
+    counted: dict[str, dict[dt.datetime, Counts]], *, account: Account, run: list[dt.datetime]
 ) -> list[tuple[str, dt.datetime]]:
     """Adds what is kept of these slots to what was counted of them; which tables and slots it was added to."""
     added = []
@@ -50,7 +51,7 @@ def add_to(
             continue
         for table, kept in _read(counts).items():
             if table in counted:
-                counted[table][slot] = _sum(counted[table].get(slot, {}), kept, plus)
+                counted[table][slot] = _sum(counted[table].get(slot, {}), kept)
                 added.append((table, slot))
     return added
 
@@ -60,12 +61,12 @@ def names(counts: Mapping[str, Collection[Any]], numbers: Collection[str]) -> bo
     return any(part in numbers for rows in counts.values() for key, _ in rows for part in key)
 
 
-def without(counts: Mapping[str, Collection[Any]], numbers: Collection[str], *, plus: Plus) -> dict[str, Any]:
+def without(counts: Mapping[str, Collection[Any]], numbers: Collection[str]) -> dict[str, Any]:
     """What a row keeps, with what counts under one of the numbers counted under none."""
-    return _written({table: _sum({}, rows, plus, numbers) for table, rows in _read(counts).items()})
+    return _written({table: _sum({}, rows, numbers) for table, rows in _read(counts).items()})
 
 
-def _sum(one: Counts, other: Counts, plus: Plus, unnamed: Collection[str] = ()) -> Counts:
+def _sum(one: Counts, other: Counts, unnamed: Collection[str] = ()) -> Counts:
     result = {key: dict(counts) for key, counts in one.items()}
     for full_key, counts in other.items():
         key = tuple("" if part in unnamed else part for part in full_key)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -51,6 +52,14 @@ class Source(Enum):
 
 MAXIMA = frozenset({"longest_wait_seconds"})
 """Counters of which the largest stands for several slots, not the sum."""
+
+
+def plus(name: str, one: Any, other: Any) -> Any:
+    """Counters of two rows as one."""
+    if name in MAXIMA:
+        return max(one, other)
+    # Sums of exact milliseconds: what binary fractions add behind the third digit is not part of them.
+    return round(one + other, 3) if isinstance(one, float) or isinstance(other, float) else one + other
 
 
 @dataclass(frozen=True, slots=True)

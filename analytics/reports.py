@@ -28,7 +28,7 @@ from django.utils.translation import gettext_lazy
 from agents.models import Agent, SkillGroup, StaleAgentTime
 from agents.querysets import sees_account
 from analytics import rollup
-from analytics.metrics import BUCKETS, CATALOGUE, MAXIMA, METRICS, Counters, Metric, Source
+from analytics.metrics import BUCKETS, CATALOGUE, METRICS, Counters, Metric, Source, plus
 from analytics.models import FillMark
 from analytics.periods import (
     COMPARISONS,
@@ -214,8 +214,7 @@ class Sums:
         sums = self.of(source)
         for name, value in counters.items():
             if value:
-                # Sums of exact milliseconds: what binary fractions add behind the third digit is not part of them.
-                sums[name] = max(sums[name], value) if name in MAXIMA else round(sums[name] + value, 3)
+                sums[name] = plus(name, sums[name], value)
 
 
 def figures(sums: Sums, *, actor: Actor, filters: Filters, sources: Iterable[Source] = tuple(Source)) -> Figures:

@@ -37,7 +37,8 @@ from django.utils import timezone
 
 from agents.models import SkillGroup, StaleAgentTime, StatusChange
 from analytics import erased_counts
-from analytics.metrics import ANSWERED_WAITS, MAXIMA, WAIT_EDGES, WAITED, Source
+from analytics.erased_counts import Counts
+from analytics.metrics import ANSWERED_WAITS, MAXIMA, WAIT_EDGES, WAITED, Source, plus
 from analytics.models import (
     AgentDay,
     AgentInterval,
@@ -80,8 +81,6 @@ BACKLOG_AT_ONCE = dt.timedelta(days=1)
 SHORT_CALL_SECONDS = 10
 SATISFIED_SHARE = 0.8
 RATING_SCALE = 5
-
-Counts = dict[tuple[Any, ...], dict[str, Any]]
 
 
 # --- The tables ------------------------------------------------------------------------------------------------------
@@ -345,7 +344,7 @@ def keep_counts(*, account: Account, call_ids: Collection[int], unnamed: Collect
         QueueInterval: _count_queues(account, entries, legs),
         AgentInterval: _made_by(account, call_ids),
     }
-    erased_counts.keep(account, {_KEPT_AS[model]: slots for model, slots in counted.items()}, unnamed=unnamed, plus=plus)
+    erased_counts.keep(account, {_KEPT_AS[model]: slots for model, slots in counted.items()}, unnamed=unnamed)
 
 
 _KEPT_AS = {
@@ -648,13 +647,6 @@ def _summed(counted: dict[dt.datetime, Counts], *, n_keys: int) -> dict[dt.datet
     return result
 
 
-def plus(name: str, one: Any, other: Any) -> Any:
-    """Counters of two rows as one."""
-    if name in MAXIMA:
-        return max(one, other)
-    return round(one + other, 3) if isinstance(one, float) or isinstance(other, float) else one + other
-
-
 def _count(
     account: Account,
     start: dt.datetime,
@@ -683,7 +675,7 @@ def _add_erased(counted: dict[Any, dict[dt.datetime, Counts]], account: Account,
     """Adds what erased calls count for. Where what an agent did has changed since, a difference may be more than there is:
     nothing counts less than nothing."""
     by_name = {_KEPT_AS[model]: slots for model, slots in counted.items()}
-    for table, slot in erased_counts.add_to(by_name, account=account, run=run, plus=plus):
+    for table, slot in erased_counts.add_to(by_name, account=account, run=run):
         model = next(model for model, name in _KEPT_AS.items() if name == table)
         names = _COUNTERS[model]
         rows = {key: {name: max(0, counts.get(name, 0)) for name in names} for key, counts in by_name[table][slot].items()}

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from analytics import erased_counts
 from analytics.models import AlertRule, CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval
-from analytics.rollup import count_under_no_number, plus
+from analytics.rollup import count_under_no_number
 from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, Work, first_ids, scan
 from configuration.models import Account
 
@@ -36,7 +36,7 @@ def _find_erased(subject: Subject, after: Any, limit: int) -> Page:
 def _erase_erased(subject: Subject, ids: list[Any], work: Work) -> Erased:
     n_rows = 0
     for row in ErasedCount.objects.for_account(subject.account_id).filter(pk__in=ids).select_for_update():
-        counts = erased_counts.without(row.counts, subject.numbers, plus=plus)
+        counts = erased_counts.without(row.counts, subject.numbers)
         n_rows += ErasedCount.objects.filter(pk=row.pk).update(counts=counts)
     return Erased(n_rows)
 

@@ -13,14 +13,17 @@ import zoneinfo
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import F, Sum
 
 from agents.models import SkillGroup, SkillGroupMember
 from analytics import staffing
 from analytics.models import AgentInterval, GroupTotal
+from analytics.periods import half_hour_of
 from analytics.staffing import Aim, Load
 from callcenter_site.slots import SLOT, day_bounds, slots_between
+from configuration.models import Account
 
 WEEKDAYS_USED = 4
 WEEKS_READ = 12
@@ -142,7 +145,7 @@ def forecast(group: SkillGroup, *, at: dt.datetime, aim: Aim) -> Forecast:
         usual = usual_day(history, day, before=today, unusual=unusual)
         before = _last_same_weekday(day, today)
         for start in half_hours_of(day, zone):
-            half = _half(start)
+            half = half_hour_of(start)
             calls = None if usual is None else round(usual[half], 2)
             n = None if calls is None else required(calls)
             half_hours.append(
@@ -185,14 +188,38 @@ def _by_half_hour(counts: Mapping[dt.datetime, float], day: dt.date, zone: zonei
     sums: defaultdict[int, float] = defaultdict(float)
     n_slots: defaultdict[int, int] = defaultdict(int)
     for slot in slots_between(start, end):
-        half = _half(slot.astimezone(zone))
+        half = half_hour_of(slot.astimezone(zone))
         sums[half] += counts.get(slot, 0)
         n_slots[half] += 1
     return {half: total * 2 / n_slots[half] for half, total in sums.items()}
 
 
-def _half(local: dt.datetime) -> int:
-    return local.hour * 2 + local.minute // 30
+def target_of(group: SkillGroup | None, account: Account) -> int:
+    """Seconds within which calls of a group are to be answered: its own, else the account's."""
+    own = group.service_level_seconds if group is not None else None
+    return account.service_level_seconds if own is None else own
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Of one answered leg, and of one caller."""
+
+    handle_seconds: float
+    patience_seconds: float | None
+
+
+def work_of(rows: Any) -> Work | None:
+    """What slots of a skill group say of the work; None: nobody answered in them."""
+    sums = rows.aggregate(
+        legs=Sum("n_legs"),
+        handle=Sum(F("talk_seconds") + F("hold_seconds") + F("wrap_up_seconds")),
+        waits=Sum("wait_seconds"),
+        abandoned=Sum("n_abandoned"),
+    )
+    if not sums["legs"]:
+        return None
+    patience = staffing.patience(wait_seconds=sums["waits"], n_abandoned=sums["abandoned"])
+    return Work(sums["handle"] / sums["legs"], patience)
 
 
 def _work(group: SkillGroup, *, today: dt.date) -> tuple[float | None, float | None]:
@@ -200,16 +227,11 @@ def _work(group: SkillGroup, *, today: dt.date) -> tuple[float | None, float | N
     zone = group.account.zone
     first = day_bounds(today - dt.timedelta(weeks=WEEKS_READ), zone)[0]
     rows = GroupTotal.objects.for_account(group.account_id).filter(skill_group=group, slot__gte=first)
-    sums = rows.aggregate(
-        legs=Sum("n_legs"),
-        handle=Sum(F("talk_seconds") + F("hold_seconds") + F("wrap_up_seconds")),
-        waits=Sum("wait_seconds"),
-        abandoned=Sum("n_abandoned"),
-    )
-    if not sums["legs"] or not sums["handle"]:
+    work = work_of(rows)
+    if work is None or not work.handle_seconds:
         return None, None
-    patience = staffing.patience(wait_seconds=sums["waits"], n_abandoned=sums["abandoned"])
-    return sums["handle"] / sums["legs"], None if patience is None else min(3600.0, max(1.0, patience))
+    patience = work.patience_seconds
+    return work.handle_seconds, None if patience is None else min(3600.0, max(1.0, patience))
 
 
 def _last_same_weekday(day: dt.date, today: dt.date) -> dt.date:

@@ -63,7 +63,7 @@ def next_week(request: HttpRequest) -> HttpResponseBase:
 
 def _forecast(group: SkillGroup, given: dict[str, Any]) -> Forecast:
     at = timezone.now()
-    target = group.service_level_seconds if group.service_level_seconds is not None else group.account.service_level_seconds
+    target = forecast.target_of(group, group.account)
     key = f"forecast:{group.pk}:{at.astimezone(group.account.zone).date()}:{target}:" + ":".join(
         str(given[name]) for name in _START
     )

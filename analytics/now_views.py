@@ -18,6 +18,7 @@ from analytics import live
 from analytics.asked import watcher
 from analytics.metrics import METRICS, Source
 from analytics.models import CallTotal, GroupTotal
+from analytics.periods import half_hour_of
 from analytics.reports import Filters, applies
 from callcenter_site.slots import SLOT, day_bounds, slots_between
 from callcenter_site.streams import stream_link, view_topic
@@ -117,8 +118,7 @@ def today_and_usual(user: Any, *, at: dt.datetime) -> dict[str, Any]:
         usual = {"day": today, "by_half_hour": dict(sums), "n_days": len(past)}
         cache.set(key, usual, CURVE_KEPT_SECONDS)
     here = _by_half_hour(user, today, by_calls)
-    local = at.astimezone(zone)
-    passed = local.hour * 2 + local.minute // 30
+    passed = half_hour_of(at.astimezone(zone))
     metric = METRICS["calls" if by_calls else "offered"]
     return {
         "labels": [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(48)],
@@ -147,12 +147,9 @@ def _by_half_hour(user: Any, day: dt.date, by_calls: bool) -> dict[int, int]:
     model: Any = CallTotal if by_calls else GroupTotal
     rows = model.objects.visible_to(user).within(start, end).order_by()
     metric = METRICS["calls" if by_calls else "offered"]
-    counts: dict[int, int] = dict.fromkeys({_half_hour(slot, zone) for slot in slots_between(start, end - SLOT / 2)}, 0)
+    counts: dict[int, int] = dict.fromkeys(
+        {half_hour_of(slot.astimezone(zone)) for slot in slots_between(start, end - SLOT / 2)}, 0
+    )
     for slot, *values in rows.values_list("slot", *metric.top):
-        counts[_half_hour(slot, zone)] += sum(values)
+        counts[half_hour_of(slot.astimezone(zone))] += sum(values)
     return counts
-
-
-def _half_hour(slot: dt.datetime, zone: dt.tzinfo) -> int:
-    local = slot.astimezone(zone)
-    return local.hour * 2 + local.minute // 30

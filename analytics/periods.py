@@ -193,6 +193,11 @@ def stretches(period: Period, step: str) -> list[Stretch]:
     return _of_days(period, step) if step in OF_DAYS else _of_slots(period, step)
 
 
+def half_hour_of(local: dt.datetime) -> int:
+    """Which of the 48 of a local day; an hour that comes twice has the same ones twice."""
+    return local.hour * 2 + local.minute // 30
+
+
 def beginning(day: dt.date, step: str) -> dt.date:
     """The day by which a step of days is known."""
     if step == "week":

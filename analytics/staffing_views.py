@@ -1,12 +1,11 @@
 """The staffing calculator: what a load asks for, and what one agent more or less would change."""
 
 import datetime as dt
-import math
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, Sum
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,8 +15,10 @@ from django.utils.translation import gettext_lazy
 from agents.models import SkillGroup
 from analytics import staffing
 from analytics.asked import watcher
+from analytics.forecast import target_of, work_of
 from analytics.metrics import Unit
 from analytics.models import GroupTotal
+from analytics.periods import half_hour_of
 from analytics.staffing import Aim, Load, Service
 from analytics.wording import NOTHING, shown
 
@@ -49,22 +50,16 @@ class CalculatorForm(forms.Form):
     shrinkage = forms.FloatField(label=gettext_lazy("Shrinkage (%)"), min_value=0, max_value=90)
     patience = forms.FloatField(label=gettext_lazy("Patience (s)"), min_value=1, max_value=3600, required=False)
 
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        for name, value in cleaned.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                self.add_error(name, _("Enter a number."))
-        return cleaned
-
 
 def calculator(request: HttpRequest) -> HttpResponse:
     user = watcher(request)
-    groups = list(SkillGroup.objects.visible_to(user).only("pk", "name", "service_level_seconds").order_by("name"))
+    rows = SkillGroup.objects.visible_to(user).select_related("account").only("pk", "name", "service_level_seconds", "account")
+    groups = list(rows.order_by("name"))
     group = next((one for one in groups if str(one.pk) == request.GET.get("skill_group", "")), None)
     seen = what_was_seen(group, at=timezone.now()) if group else {}
     # A group chosen alone fills the fields in; a whole form is worked out as it was typed.
     typed = {name: request.GET[name] for name in CalculatorForm.base_fields if name in request.GET}
-    form = CalculatorForm(_START | {"target": _target(user, group)} | seen | typed)
+    form = CalculatorForm(_START | {"target": target_of(group, user.account)} | seen | typed)
     context = {
         **admin.site.each_context(request),
         "title": _("Staffing calculator"),
@@ -77,40 +72,29 @@ def calculator(request: HttpRequest) -> HttpResponse:
     return render(request, "analytics/staffing.html", context)
 
 
-def _target(user: Any, group: SkillGroup | None) -> int:
-    own = group.service_level_seconds if group else None
-    return int(user.account.service_level_seconds if own is None else own)
-
-
 def what_was_seen(group: SkillGroup, *, at: dt.datetime) -> dict[str, Any]:
     """Handle time, patience and the busiest half hour of a usual day, of the last four weeks; empty without calls."""
     rows = GroupTotal.objects.for_account(group.account_id).filter(
         skill_group=group, slot__gte=at - dt.timedelta(days=SEEN_DAYS), slot__lt=at
     )
-    sums = rows.aggregate(
-        legs=Sum("n_legs"),
-        handle=Sum(F("talk_seconds") + F("hold_seconds") + F("wrap_up_seconds")),
-        waits=Sum("wait_seconds"),
-        abandoned=Sum("n_abandoned"),
-    )
-    if not sums["legs"]:
+    work = work_of(rows)
+    if work is None:
         return {}
     by_day: dict[tuple[dt.date, int], int] = {}
     zone = group.account.zone
     for slot, n in rows.order_by().values_list("slot", F("n_entries") + F("n_at_once")):
         local = slot.astimezone(zone)
-        half_hour = (local.date(), local.hour * 2 + local.minute // 30)
+        half_hour = (local.date(), half_hour_of(local))
         by_day[half_hour] = by_day.get(half_hour, 0) + n
     n_days = len({day for day, _half in by_day})
     usual: dict[int, int] = {}
     for (_day, half), n in by_day.items():
         usual[half] = usual.get(half, 0) + n
-    patience = staffing.patience(wait_seconds=sums["waits"], n_abandoned=sums["abandoned"])
     return {
         "calls": round(max(usual.values()) / n_days, 1),
         "minutes": 30,
-        "handle": round(sums["handle"] / sums["legs"], 1) or 1,
-        "patience": min(3600, max(1, round(patience))) if patience else None,
+        "handle": round(work.handle_seconds, 1) or 1,
+        "patience": min(3600, max(1, round(work.patience_seconds))) if work.patience_seconds else None,
     }
 
 

@@ -18,6 +18,7 @@ WORDS = (
     gettext_noop("Date"),
     gettext_noop("Date from"),
     gettext_noop("Date to"),
+    gettext_noop("Enter a number."),
     gettext_noop("Expand row"),
     gettext_noop("False"),
     gettext_noop("General"),

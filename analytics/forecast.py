@@ -99,11 +99,11 @@ def measure(history: History, *, today: dt.date) -> Accuracy | None:
     """Each of the last weeks as it would have been forecast when it began."""
     error = error_of_week_before = total = 0.0
     n_days = 0
+    not_usual = unusual_days(history)
     for weeks in range(1, WEEKS_MEASURED + 1):
         origin = today - dt.timedelta(weeks=weeks)
         known = {day: halves for day, halves in history.items() if day < origin}
         unusual = unusual_days(known)
-        not_usual = unusual_days(history)
         for offset in range(7):
             day = origin + dt.timedelta(days=offset)
             week_before = day - dt.timedelta(weeks=1)

@@ -31,7 +31,6 @@ from analytics import rollup
 from analytics.metrics import BUCKETS, CATALOGUE, METRICS, Counters, Metric, Source, plus
 from analytics.models import FillMark
 from analytics.periods import (
-    COMPARISONS,
     MAX_DAYS,
     OF_DAYS,
     PRESETS,
@@ -40,7 +39,6 @@ from analytics.periods import (
     Stretch,
     beginning,
     labels,
-    read_comparison,
     read_period,
     stretches,
 )
@@ -52,13 +50,10 @@ from configuration.models import Account, Role
 from configuration.scoping import Actor
 
 __all__ = [  # what callers find here beside our own
-    "COMPARISONS",
     "MAX_DAYS",
     "PRESETS",
     "STEPS",
     "Period",
-    "Stretch",
-    "read_comparison",
     "read_period",
 ]
 
@@ -166,7 +161,7 @@ def read_step(parameters: Mapping[str, str], period: Period) -> str:
 
 def applies(source: Source, *, actor: Actor, filters: Filters) -> bool:
     """Whether figures of a source can be given."""
-    return _table(source, set(filters.narrowed), actor) is not None
+    return is_counted(source, filters.narrowed, actor=actor)
 
 
 def is_counted(source: Source, dimensions: Iterable[str], *, actor: Actor) -> bool:
@@ -286,27 +281,14 @@ def by_agent(*, actor: Actor, period: Period, filters: Filters) -> dict[Any, Sum
     return split(Source.AGENTS, "agent", actor=actor, period=period, filters=filters)
 
 
-def split(
-    source: Source, dimension: str, *, actor: Actor, period: Period, filters: Filters, counters: Sequence[str] = ()
-) -> dict[Any, Sums]:
-    """Counters of a source, all or some, by one of `KEYS` or by "weekday_hour" (a day, 1 is Monday, and an hour); empty
-    where the source does not apply. Two queries."""
+def split(source: Source, dimension: str, *, actor: Actor, period: Period, filters: Filters) -> dict[Any, Sums]:
+    """Counters of a source by one of `KEYS`; empty where the source does not apply. Two queries."""
     found: dict[Any, Sums] = defaultdict(Sums)
-    is_time = dimension == WEEKDAY_HOUR
-    table = _table(source, {*filters.narrowed} if is_time else {dimension, *filters.narrowed}, actor)
+    table = _table(source, {dimension, *filters.narrowed}, actor)
     if table is not None:
-        read = _read(
-            table,
-            actor,
-            period,
-            filters.narrowed,
-            keys=() if is_time else (KEYS[dimension],),
-            step=WEEKDAY_HOUR if is_time else "",
-            known_to=_days_to(actor),
-            counters=counters,
-        )
-        for key, counted in read:
-            found[key[0] if is_time else key[1]].add(source, counted)
+        keys, known_to = (KEYS[dimension],), _days_to(actor)
+        for (_when, key), counted in _read(table, actor, period, filters.narrowed, keys=keys, known_to=known_to):
+            found[key].add(source, counted)
     return dict(found)
 
 

@@ -16,7 +16,7 @@ from analytics import asked as asking
 from analytics import reports
 from analytics.asked import Asked
 from analytics.metrics import CATALOGUE, METRICS, Metric, Source
-from analytics.reports import Question, Step
+from analytics.reports import Filters, Question, Row, Step
 from analytics.views import TILES, tiles_of
 from analytics.wording import shown
 from callcenter_site.durations import spoken
@@ -65,22 +65,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "columns": [_heading(asked, metric, order_by) for metric in columns],
         "choices": [(metric, metric in columns) for metric in OF_AGENTS.values()],
         "most_columns": MOST_COLUMNS,
-        "rows": [
-            {
-                "person": people.get(row.values["agent"]),
-                "link": _agent_link(asked, row.values["agent"]) if row.values["agent"] in people else "",
-                "values": [
-                    (
-                        shown(metric.unit, row.figures[metric.name]),
-                        asked.records_of(agent=people[row.values["agent"]]).of_metric(metric.name, asked.period)
-                        if row.values["agent"] in people
-                        else "",
-                    )
-                    for metric in columns
-                ],
-            }
-            for row in answer.rows
-        ],
+        "rows": [_row(asked, row, columns, people.get(row.values["agent"])) for row in answer.rows],
         "number": number,
         "earlier": asked.address({"page": str(number - 1)}) if number > 1 else "",
         "later": asked.address({"page": str(number + 1)}) if answer.next else "",
@@ -123,6 +108,21 @@ def _heading(asked: Asked, metric: Metric, order_by: str) -> dict[str, Any]:
         "metric": metric,
         "sorted": "descending" if is_down else "ascending" if is_up else "none",
         "link": asked.address({"sort": metric.name if is_down else f"-{metric.name}"}, without=("page",)),
+    }
+
+
+def _row(asked: Asked, row: Row, columns: list[Metric], person: Agent | None) -> dict[str, Any]:
+    records = asked.records_of(agent=person) if person is not None else None
+    return {
+        "person": person,
+        "link": _agent_link(asked, person.pk) if person is not None else "",
+        "values": [
+            (
+                shown(metric.unit, row.figures[metric.name]),
+                records.of_metric(metric.name, asked.period) if records is not None else "",
+            )
+            for metric in columns
+        ],
     }
 
 
@@ -191,7 +191,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     person = Agent.objects.visible_to(asked.user).filter(pk=pk).first()
     if person is None:
         raise Http404
-    asked.narrow(agent=person, skill_group=None, direction="", service_number="", provider="", disposition="")
+    asked.filters = Filters(agent=person)
     steps = reports.series(period=asked.period, step=asked.step, **asked.scope)
     figures = reports.figures(reports.total(steps), **asked.scope)
     before = reports.summary(period=asked.before, **asked.scope)

@@ -60,7 +60,7 @@ class Asked:
         return records_for(self.user, self.filters, self.numbers)
 
     def records_of(self, **changed: Any) -> Records:
-        return records_for(self.user, replace(self.filters, **changed), self.numbers)
+        return replace(self.records, filters=replace(self.filters, **changed))
 
     @cached_property
     def agents(self) -> list[Agent]:
@@ -69,6 +69,10 @@ class Asked:
         people = sorted(rows.filter(is_active=True)[:MOST_AGENTS], key=lambda one: one.name.casefold())
         chosen = self.filters.agent
         return people if chosen is None or chosen in people else [chosen, *people]
+
+    @cached_property
+    def people(self) -> dict[int, Agent]:
+        return {person.pk: person for person in self.agents}
 
     def address(self, changed: dict[str, str], without: tuple[str, ...] = ()) -> str:
         kept = {name: value for name, value in self.query.items() if name not in without and value}
@@ -82,10 +86,6 @@ class Asked:
     def carried_without(self, *names: str) -> str:
         carried = {name: value for name, value in self.query.items() if name in CARRIED and name not in names}
         return "?" + urlencode(carried) if carried else ""
-
-    def narrow(self, **changed: Any) -> None:
-        """For a page that is about one thing, whatever the address says."""
-        self.filters = replace(self.filters, **changed)
 
     def shown(self) -> dict[str, Any]:
         """What the bar above every dashboard shows."""

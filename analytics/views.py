@@ -330,7 +330,7 @@ def _hour_cell(asked: Asked, metric: Metric, value: int | float | None, most: fl
 def _parts(asked: Asked, source: Source) -> list[dict[str, Any]]:
     numbers = {row.number: f"{row.label} · {row.number}" if row.label else row.number for row in asked.numbers}
     groups = {pk: group.name for pk, group in asked.groups.items()}
-    people = {person.pk: person.name for person in asked.agents}
+    people = {pk: person.name for pk, person in asked.people.items()}
     found = []
     if source is not Source.AGENTS:
         nothing = _("Nothing was offered to a skill group in this period.")
@@ -386,7 +386,7 @@ def _records_behind(asked: Asked, name: str, value: Any) -> Records:
     if name == "skill_group":
         return asked.records_of(skill_group=asked.groups[value])
     if name == "agent":
-        return asked.records_of(agent=next(person for person in asked.agents if person.pk == value))
+        return asked.records_of(agent=asked.people[value])
     return asked.records_of(**{name: value})
 
 

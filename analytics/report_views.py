@@ -72,9 +72,9 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
             lines = reporting.Lines(question, user, answer.rows, is_read_by_people=True)
             headings, *rows = lines
             context |= {"headings": headings, "rows": rows, "is_more": answer.next is not None, "about": lines.about()}
-            totals = reports.totals(question, actor=user)
             n_names = len(reporting.dimensions(question))
-            if n_names:
+            if rows and n_names:
+                totals = reports.totals(question, actor=user)
                 context["totals"] = [_("Together"), *[""] * (n_names - 1)]
                 context["totals"] += [shown(metric.unit, totals[metric.name]) for metric in question.metrics]
     return render(request, "analytics/reports.html", context, status=400 if problems else 200)

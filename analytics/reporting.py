@@ -5,7 +5,6 @@ written while it is waited for.
 """
 
 import datetime as dt
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -71,11 +70,7 @@ def write(data: QueryDict, kind: str, *, actor: Any, at: dt.datetime, language: 
         return sheets.write_xlsx(lines, title=_("Report"), widths=[20] * n_columns), len(answer.rows)
     if kind == "pdf":
         return report_pdf.write(lines, title=_("Report"), about=lines.about(), language=language), len(answer.rows)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
-    for chunk in sheets.csv_chunks(lines):
-        file.write(chunk)
-    file.seek(0)
-    return file, len(answer.rows)
+    return sheets.write_csv(lines), len(answer.rows)
 
 
 class Lines:
@@ -100,7 +95,7 @@ class Lines:
             yield self.line(row)
 
     def line(self, row: Row) -> list[object]:
-        cells = [self.names.shown(self.question, name, row) for name in dimensions(self.question)]
+        cells = [self.names.shown(name, row) for name in dimensions(self.question)]
         figure = shown if self.is_read_by_people else plain
         return [*cells, *(figure(metric.unit, row.figures[metric.name]) for metric in self.question.metrics)]
 
@@ -142,7 +137,7 @@ class Names:
             return _("(none)")
         return self._known[name].get(value, str(value) if isinstance(value, str) else f"#{value}")
 
-    def shown(self, question: Question, name: str, row: Row) -> str:
+    def shown(self, name: str, row: Row) -> str:
         value = row.values[name]
         if name == WEEKDAY_HOUR:
             return weekday_hour(*value)

@@ -10,6 +10,7 @@ import csv
 import datetime as dt
 import io
 import re
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -381,6 +382,19 @@ def csv_chunks(rows: Iterable[Sequence[object]], *, per_chunk: int = 500) -> Ite
             yield "".join(lines).encode()
             lines = []
     yield "".join(lines).encode()
+
+
+def write_csv(rows: Iterable[Sequence[object]]) -> IO[bytes]:
+    """A CSV file in a temporary file, to be read from its start."""
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
+    try:
+        for chunk in csv_chunks(rows):
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def write_xlsx(

@@ -12,7 +12,6 @@ happens meanwhile changes what a page costs.
 import datetime as dt
 import json
 import logging
-import tempfile
 import traceback
 import uuid
 from collections import defaultdict
@@ -225,14 +224,7 @@ def _write(work: _Work) -> None:
 def _file_of(run: ExportRun, lines: Iterable[Sequence[object]]) -> IO[bytes]:
     if run.kind == ExportRun.Kind.XLSX:
         return sheets.write_xlsx(lines, title=str(Call._meta.verbose_name_plural), widths=[18] * 40)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
-    try:
-        for chunk in sheets.csv_chunks(lines):
-            file.write(chunk)
-    except BaseException:
-        file.close()
-        raise
-    return file
+    return sheets.write_csv(lines)
 
 
 _LABELLED = (Direction, Outcome, CallState, Party, LegKind, LegResult)

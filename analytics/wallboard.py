@@ -6,7 +6,6 @@ a number, or anything of one call.
 """
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,12 +15,9 @@ from django.utils.translation import gettext as _
 
 from analytics import live
 from analytics.live import Scope
-from analytics.models import DEFAULT_TILES, Display, Tile
+from analytics.models import Display, Tile
 from callcenter_site.streams import account_topic, publish, view_topic
 from callcenter_site.tokens import is_to_be_noted, new_token, read_token
-
-DEFAULT_LIMITS = {"queue": (3, 6), "wait": (20, 60), "level": (80, 60)}
-
 
 # --- Links -----------------------------------------------------------------------------------------------------------
 
@@ -62,14 +58,19 @@ def find_by_token(text: str, *, at: dt.datetime) -> Display | None:
 
 def board_of(display: Display | None, *, name: str = "", language: str = "") -> dict[str, Any]:
     """How a screen is laid out, with its words in its own language. Without a display: everything the asker sees."""
-    with translation.override(display.language if display else language or None):
+    board = display or Display(name=name, language=language, version=0)
+    with translation.override(board.language or None):
         return {
-            "name": display.name if display else name,
+            "name": board.name,
             "language": translation.get_language(),
-            "version": display.version if display else 0,
-            "tiles": display.tiles if display else [tile.value for tile in DEFAULT_TILES],
-            "has_sound": bool(display and display.has_sound),
-            "limits": _limits(display),
+            "version": board.version,
+            "tiles": board.tiles,
+            "has_sound": board.has_sound,
+            "limits": {
+                "queue": (board.queue_warning, board.queue_alarm),
+                "wait": (board.wait_warning, board.wait_alarm),
+                "level": (board.level_warning, board.level_alarm),
+            },
             "words": {
                 **{tile.value: str(tile.label) for tile in Tile},
                 "activities": {activity: str(label) for activity, label in live.ACTIVITIES.items()},
@@ -82,16 +83,6 @@ def board_of(display: Display | None, *, name: str = "", language: str = "") -> 
                 "no_groups": _("No skill group is shown here."),
             },
         }
-
-
-def _limits(display: Display | None) -> Mapping[str, tuple[int, int]]:
-    if display is None:
-        return DEFAULT_LIMITS
-    return {
-        "queue": (display.queue_warning, display.queue_alarm),
-        "wait": (display.wait_warning, display.wait_alarm),
-        "level": (display.level_warning, display.level_alarm),
-    }
 
 
 def scope_of_display(display: Display) -> Scope:

@@ -9,6 +9,7 @@ import datetime as dt
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -25,9 +26,7 @@ from callcenter_site.tokens import is_to_be_noted, new_token, read_token
 def make_link(*, display: Display, at: dt.datetime) -> str:
     """A new link, shown once; the one before ends with it."""
     token = new_token()
-    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = token.prefix, token.hash, at, None
-    display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
-    publish([account_topic(display.account_id)])
+    _set_token(display, prefix=token.prefix, token_hash=token.hash, made_at=at)
     return f"{settings.PUBLIC_URL}{reverse('wallboard:by-link')}#{token.text}"
 
 
@@ -35,10 +34,14 @@ def revoke_link(*, display: Display) -> bool:
     """Whether there was one. Screens that show it go dark within seconds."""
     if not display.has_link:
         return False
-    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = "", "", None, None
-    display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
-    publish([account_topic(display.account_id)])
+    _set_token(display, prefix="", token_hash="", made_at=None)
     return True
+
+
+def _set_token(display: Display, *, prefix: str, token_hash: str, made_at: dt.datetime | None) -> None:
+    display.token_prefix, display.token_hash, display.token_made_at, display.token_seen_at = prefix, token_hash, made_at, None
+    display.save(update_fields=["token_prefix", "token_hash", "token_made_at", "token_seen_at"])
+    transaction.on_commit(lambda: publish([account_topic(display.account_id)]))
 
 
 def find_by_token(text: str, *, at: dt.datetime) -> Display | None:

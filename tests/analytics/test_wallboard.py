@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from functools import partial
 
 import pytest
 import time_machine
@@ -85,6 +86,17 @@ def test_a_new_link_ends_the_one_before_and_a_revoked_one_shows_nothing(client, 
     gone, never = ask(client, second), ask(client, "0" * 12 + ".nothing")
     assert (gone.status_code, gone.content) == (never.status_code, never.content)
     assert gone.status_code == 404
+
+
+def test_screens_hear_of_another_link_once_it_is_stored(display, account, monkeypatch, django_capture_on_commit_callbacks):
+    told = []
+    monkeypatch.setattr(wallboard, "publish", told.extend)
+    for change in (partial(wallboard.make_link, at=timezone.now()), wallboard.revoke_link):
+        with django_capture_on_commit_callbacks(execute=True):
+            change(display=display)
+            assert told == []
+        assert told == [f"account:{account.pk}"]
+        told.clear()
 
 
 def test_an_open_stream_ends_with_its_link(display, account):

@@ -21,7 +21,7 @@ from analytics.views import TILES, tiles_of
 from analytics.wording import shown
 from callcenter_site.durations import spoken
 from callcenter_site.slots import day_bounds
-from calls.activity import Activity, Stretch, activity_of
+from calls.activity import Activity, Stretch, activity_in, activity_of
 
 OF_AGENTS = {metric.name: metric for metric in CATALOGUE if metric.source is Source.AGENTS}
 COLUMNS = (
@@ -249,9 +249,9 @@ def _days_of(asked: Asked, person: Agent) -> list[dict[str, Any]]:
     """The last days of the period as strips, the latest first."""
     last = min(asked.period.last, asked.at.astimezone(asked.period.zone).date())
     days = [last - dt.timedelta(days=n) for n in range(STRIP_DAYS) if last - dt.timedelta(days=n) >= asked.period.first]
-    found = []
-    for day in days:
-        start, end = day_bounds(day, asked.period.zone)
-        stretches = activity_of(account=asked.user.account, agent_ids=[person.pk], start=start, end=end, at=asked.at)[person.pk]
-        found.append({"day": day, "ticks": _ticks(start, end, asked.period.zone), **strip_of(stretches, start, end)})
-    return found
+    windows = [day_bounds(day, asked.period.zone) for day in days]
+    found = activity_in(account=asked.user.account, agent_ids=[person.pk], windows=windows, at=asked.at)
+    return [
+        {"day": day, "ticks": _ticks(start, end, asked.period.zone), **strip_of(doings[person.pk], start, end)}
+        for day, (start, end), doings in zip(days, windows, found, strict=True)
+    ]

@@ -128,7 +128,16 @@ def activity_of(
 ) -> dict[int, list[Stretch]]:
     """The timelines of agents from `start` to `end`, or to `at` where that is earlier. Who is not of the account was
     offline."""
-    ids = list(agent_ids)
+    return activity_in(account=account, agent_ids=agent_ids, windows=[(start, end)], at=at)[0]
+
+
+def activity_in(
+    *, account: Account, agent_ids: Iterable[int], windows: Sequence[tuple[dt.datetime, dt.datetime]], at: dt.datetime
+) -> list[dict[int, list[Stretch]]]:
+    """What `activity_of` says of each window, read at once: they lie close together, as the days of a week do."""
+    if not windows:
+        return []
+    ids, start, end = list(agent_ids), min(start for start, _ in windows), max(end for _, end in windows)
     chosen: dict[int, list[Chosen]] = defaultdict(list)
     statuses = StatusChange.objects.for_account(account).filter(
         Q(ended_at=None) | Q(ended_at__gt=start), agent_id__in=ids, started_at__lt=end
@@ -145,7 +154,17 @@ def activity_of(
     )
     for agent_id, *values in rows.order_by().values_list("agent_id", *_OF_LEG):
         legs[agent_id].append(Leg(*values))
-    return {agent_id: derive(chosen=chosen[agent_id], legs=legs[agent_id], start=start, end=end, at=at) for agent_id in ids}
+    return [
+        {
+            agent_id: derive(chosen=chosen[agent_id], legs=_near(legs[agent_id], start), start=start, end=end, at=at)
+            for agent_id in ids
+        }
+        for start, end in windows
+    ]
+
+
+def _near(legs: Iterable[Leg], start: dt.datetime) -> list[Leg]:
+    return [leg for leg in legs if leg.offered_at > start - _LONGEST_LEG]
 
 
 @dataclass(frozen=True, slots=True, order=True)

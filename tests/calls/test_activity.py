@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.models import Status
 from agents.presence import change_status
-from calls.activity import Activity, Chosen, Leg, Stretch, activity_of, derive
+from calls.activity import Activity, Chosen, Leg, Stretch, activity_in, activity_of, derive
 from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory
 
 START = dt.datetime(2026, 3, 2, 1, 0, tzinfo=dt.UTC)
@@ -223,6 +223,35 @@ class TestFromTheDatabase:
             change_status(agent=one, status="available", at=at(0))
         with django_assert_num_queries(2):
             activity_of(account=account, agent_ids=[one.pk for one in agents], start=at(0), end=at(60), at=at(60))
+
+    def test_several_windows_are_read_at_once_and_say_what_each_says_alone(self, account, django_assert_num_queries):
+        agent = AgentFactory(account=account)
+        change_status(agent=agent, status="available", at=at(-30))
+        change_status(agent=agent, status="break", reason="lunch", at=at(90))
+        week = 7 * 24 * 60
+        for offered, answered, ended, wrapped in ((50, 55, 70, 75), (100, 101, None, None), (-week, -week, None, None)):
+            call = CallFactory(account=account, started_at=at(offered))
+            moments = [None if one is None else at(one) for one in (answered, ended, wrapped)]
+            CallLegFactory(
+                call=call,
+                agent=agent,
+                offered_at=at(offered),
+                answered_at=moments[0],
+                ended_at=moments[1],
+                wrap_up_ended_at=moments[2],
+            )
+        windows = [(at(60), at(120)), (at(0), at(60)), (at(2 - week), at(60 - week)), (at(120), at(180))]
+        with django_assert_num_queries(2):
+            found = activity_in(account=account, agent_ids=[agent.pk], windows=windows, at=at(110))
+        alone = [activity_of(account=account, agent_ids=[agent.pk], start=start, end=end, at=at(110)) for start, end in windows]
+        assert found == alone
+        assert [[state for state, *_ in table(one[agent.pk])] for one in found] == [
+            ["on_call", "acw", "available", "break", "ringing", "on_call"],
+            ["available", "ringing", "on_call"],
+            ["on_call"],
+            [],
+        ]
+        assert activity_in(account=account, agent_ids=[agent.pk], windows=[], at=at(110)) == []
 
     def test_people_of_another_account_did_nothing(self, account):
         stranger = AgentFactory()

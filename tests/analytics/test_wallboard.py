@@ -26,10 +26,10 @@ BY_LINK = reverse("wallboard:figures-by-link")
 def groups(account):
     found = [SkillGroupFactory(account=account, name=name) for name in ("Sales", "Service")]
     for number, group in enumerate(found):
-        MemberFactory(skill_group=group, agent=AgentFactory(account=account, staff_id=f"A{number}", name="Zhang Wei"))
+        MemberFactory(skill_group=group, agent=AgentFactory(account=account, staff_id=f"staff-{number}", name="Zhang Wei"))
     now = timezone.now()
     take_in(
-        Story(account, now - dt.timedelta(seconds=40), "a").queued(0, "Sales").rings(1, "A0"),
+        Story(account, now - dt.timedelta(seconds=40), "a").queued(0, "Sales").rings(1, "staff-0"),
         Story(account, now - dt.timedelta(seconds=30), "b").queued(0, "Service"),
         at=now,
     )
@@ -62,7 +62,7 @@ def test_a_link_shows_figures_of_its_groups_and_nothing_of_people(client, displa
     assert told["figures"]["total"]["in_ivr"] is None
     assert set(told["figures"]) == {"at", "counted_to", "version", "total", "agents", "skill_groups", "connections"}
     text = answer.content.decode()
-    for personal in ("Zhang", "A0", "138001", *(f'"agent":{pk}' for pk in Agent.objects.values_list("pk", flat=True))):
+    for personal in ("Zhang", "staff-0", "138001", *(f'"agent":{pk}' for pk in Agent.objects.values_list("pk", flat=True))):
         assert personal not in text
     assert "no-store" in answer.headers["Cache-Control"]
 

@@ -64,7 +64,7 @@ def now(request: HttpRequest) -> HttpResponse:
             "activities": {name: str(label) for name, label in live.ACTIVITIES.items()},
             "targets": {"good": LEVEL_GOOD, "poor": LEVEL_POOR},
         },
-        "curve": today_and_usual(user, at=at),
+        "curve": today_and_usual(user, scope, at=at),
         "zone": user.account.time_zone,
     }
     return render(request, "analytics/now.html", context)
@@ -100,9 +100,8 @@ def _people(user: Any) -> list[dict[str, Any]]:
 # --- Today beside a usual day ----------------------------------------------------------------------------------------
 
 
-def today_and_usual(user: Any, *, at: dt.datetime) -> dict[str, Any]:
+def today_and_usual(user: Any, scope: live.Scope, *, at: dt.datetime) -> dict[str, Any]:
     """Calls of each half hour of today, and the mean of the last four same weekdays; of queues for who sees only groups."""
-    scope = live.scope_of(user)
     key = f"live-curve:{live.view_of(scope, with_people=False)}:{user.account_id}"
     by_calls = applies(Source.CALLS, actor=user, filters=Filters())
     zone = user.account.zone

@@ -9,6 +9,7 @@ from django.core import signing
 from django.core.cache import cache
 from django.urls import reverse
 
+from analytics import live
 from analytics.models import CallTotal
 from analytics.now_views import today_and_usual
 from configuration.models import Role
@@ -93,13 +94,14 @@ def test_a_usual_day_is_the_mean_of_the_same_weekdays_that_had_calls(account):
     for weeks, n in ((0, 5), (1, 10), (2, 20), (4, 30), (5, 1000)):  # three weeks ago was a holiday
         CallTotal.objects.create(account=account, slot=NOW.replace(minute=15) - dt.timedelta(weeks=weeks), n_calls=n)
     CallTotal.objects.create(account=account, slot=NOW.replace(minute=15) - dt.timedelta(days=6), n_calls=1000)
-    curve = today_and_usual(boss, at=NOW)
+    curve = today_and_usual(boss, live.scope_of(boss), at=NOW)
     noon = 24  # 12:15 in Shanghai
     assert curve["n_days"] == 3
     assert (curve["datasets"][0]["data"][noon], curve["datasets"][1]["data"][noon]) == (5, 20)
     assert sum(curve["datasets"][1]["data"]) == 20
     assert curve["datasets"][0]["data"][noon + 1] is None
-    assert today_and_usual(AgentFactory(account=AccountFactory(), kind=Role.Kind.ADMINISTRATOR), at=NOW)["n_days"] == 0
+    other = AgentFactory(account=AccountFactory(), kind=Role.Kind.ADMINISTRATOR)
+    assert today_and_usual(other, live.scope_of(other), at=NOW)["n_days"] == 0
 
 
 def test_a_usual_day_goes_by_the_clock_on_the_wall_when_it_is_changed(account):
@@ -110,7 +112,7 @@ def test_a_usual_day_goes_by_the_clock_on_the_wall_when_it_is_changed(account):
     CallTotal.objects.create(account=account, slot=dt.datetime(2026, 3, 1, 14, 0, tzinfo=dt.UTC), n_calls=8)  # 09:00 in winter
     CallTotal.objects.create(account=account, slot=dt.datetime(2026, 3, 8, 13, 0, tzinfo=dt.UTC), n_calls=6)  # 09:00 in summer
     cache.clear()
-    curve = today_and_usual(boss, at=at)
+    curve = today_and_usual(boss, live.scope_of(boss), at=at)
     assert (curve["datasets"][0]["data"][18], curve["datasets"][1]["data"][18]) == (6, 8)
 
 

@@ -8,7 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
-from django.utils import dates, formats, timezone
+from django.utils import timezone
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import BooleanRadioFilter
@@ -17,14 +18,13 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agents.models import SkillGroup
 from agents.querysets import sees_account
+from agents.wording import to_the_second
 from analytics import alerts, wallboard
 from analytics.models import AlertCrossing, AlertRule, Display, Tile
 from callcenter_site.admin import AccountForm, GrowingAdmin
 from callcenter_site.webhooks import new_secret
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
-
-WEEKDAYS = dict(enumerate(dates.WEEKDAYS.values()))
 
 
 class GroupIds(forms.TypedMultipleChoiceField):
@@ -72,8 +72,24 @@ class DisplayForm(AccountForm):
         return chosen
 
 
+class WatchAdmin(ListAdmin):
+    """A list whose rows have pages of their own, beside the form."""
+
+    def _own(self, request: HttpRequest, object_id: str) -> Any:
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
+    def _changed(self, request: HttpRequest, object_id: str) -> Any:
+        row = self._own(request, object_id)
+        if request.method != "POST" or not self.has_change_permission(request, row):
+            raise PermissionDenied
+        return row
+
+
 @admin.register(Display)
-class DisplayAdmin(ListAdmin):
+class DisplayAdmin(WatchAdmin):
     form = DisplayForm
     list_display = ["name", "show_groups", "show_link", "language", "token_seen_at"]
     search_fields = ["name"]
@@ -145,18 +161,6 @@ class DisplayAdmin(ListAdmin):
         messages.success(request, gettext("The link is revoked. Screens that showed it go dark within seconds."))
         return HttpResponseRedirect(self.address_of("change", row.pk))
 
-    def _own(self, request: HttpRequest, object_id: str) -> Display:
-        row: Display | None = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
-        return row
-
-    def _changed(self, request: HttpRequest, object_id: str) -> Display:
-        row = self._own(request, object_id)
-        if request.method != "POST" or not self.has_change_permission(request, row):
-            raise PermissionDenied
-        return row
-
     @display(description=_("skill groups"))
     def show_groups(self, obj: Display) -> Any:
         return len(obj.group_ids) or _("whole account")
@@ -196,7 +200,7 @@ class AlertRuleForm(AccountForm):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ListAdmin):
+class AlertRuleAdmin(WatchAdmin):
     form = AlertRuleForm
     list_display = ["name", "show_rule", "show_group", "show_state", "is_active"]
     list_filter = [("is_active", BooleanRadioFilter)]
@@ -224,9 +228,7 @@ class AlertRuleAdmin(ListAdmin):
 
     def secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Shows the new secret in this answer and nowhere else."""
-        row = self._own(request, object_id)
-        if request.method != "POST" or not self.has_change_permission(request, row):
-            raise PermissionDenied
+        row = self._changed(request, object_id)
         row.webhook_secret = new_secret()
         row.save(update_fields=["webhook_secret"])
         self.log_change(request, row, [{"changed": {"fields": ["webhook_secret"]}}])
@@ -242,12 +244,6 @@ class AlertRuleAdmin(ListAdmin):
             "make": self.address_of("secret", row.pk),
         }
         return TemplateResponse(request, "admin/analytics/alertrule/secret.html", context, headers={"Cache-Control": "no-store"})
-
-    def _own(self, request: HttpRequest, object_id: str) -> AlertRule:
-        row: AlertRule | None = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
-        return row
 
     @display(description=_("when"))
     def show_rule(self, obj: AlertRule) -> str:
@@ -295,7 +291,7 @@ class AlertCrossingAdmin(GrowingAdmin):
     def show_end(self, obj: AlertCrossing) -> tuple[str, Any]:
         if obj.recovered_at is None:
             return "open", _("not yet")
-        return "over", formats.date_format(timezone.localtime(obj.recovered_at), "Y-m-d H:i:s")
+        return "over", to_the_second(obj.recovered_at)
 
     @display(description=_("messages"))
     def show_notices(self, obj: AlertCrossing) -> str:

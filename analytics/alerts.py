@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
+from agents.wording import to_the_second
 from analytics import live
 from analytics.live import Live, Scope
 from analytics.models import AlertCrossing, AlertNotice, AlertRule
@@ -212,18 +213,14 @@ def _mail(rule: AlertRule, notice: AlertNotice) -> EmailMessage:
         lines = [
             f"{rule.get_metric_display()}: {said(crossing.metric, crossing.value)}",
             *([] if limit is None else [_("Limit: %(limit)s") % {"limit": limit}]),
-            _("Began: %(when)s") % {"when": _moment(crossing.began_at)},
-            when % {"when": _moment(moment)},
+            _("Began: %(when)s") % {"when": to_the_second(crossing.began_at)},
+            when % {"when": to_the_second(moment)},
             "",
             f"{settings.PUBLIC_URL}{reverse('analytics:now')}",
         ]
         mail = EmailMessage(subject, "\n".join(lines), bcc=rule.addresses)
     mail.extra_headers["Auto-Submitted"] = "auto-generated"
     return mail
-
-
-def _moment(moment: dt.datetime) -> str:
-    return formats.date_format(timezone.localtime(moment), "Y-m-d H:i:s")
 
 
 def said(metric: str, value: float | None) -> str:

@@ -88,8 +88,7 @@ def long_held(calls: CallQuerySet, *, account_id: int) -> tuple[int, list[Call]]
 
 def _counted(rows: Any, *order: str) -> tuple[int, list[Call]]:
     found = rows.order_by(*order, "-started_at", "-pk").select_related("agent", "skill_group")
-    n = rows.order_by()[: narrowing.FEW + 1].count()
-    return n, list(found[:LISTED])
+    return narrowing.up_to_few(rows), list(found[:LISTED])
 
 
 def phrases(calls: CallQuerySet, *, account_id: int, period: Period) -> list[dict[str, Any]]:

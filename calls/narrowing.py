@@ -48,7 +48,7 @@ def listed_for(actor: Any, *, start: dt.datetime | None = None, end: dt.datetime
         seen = seen.filter(started_at__gte=start)
     if end is not None:
         seen = seen.filter(started_at__lt=end)
-    if _up_to_few(seen) <= FEW:
+    if up_to_few(seen) <= FEW:
         return calls.filter(pk__in=seen.values("call_id"))
     return calls.filter(with_viewer(Q(viewer__in=viewers), "pk"))
 
@@ -168,14 +168,14 @@ def _either_way(rows: Rows, plain: Q, hidden: Q, also: Q, *, account_id: int) ->
     index that counts does not know it."""
     fitting: Any = Call.objects.for_account(account_id).filter(plain).order_by()
     rows = rows.filter(also)
-    return rows.filter(pk__in=fitting.values("pk")) if _up_to_few(fitting) <= FEW else rows.filter(hidden)
+    return rows.filter(pk__in=fitting.values("pk")) if up_to_few(fitting) <= FEW else rows.filter(hidden)
 
 
 def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, account_id: int) -> Rows:
     calls: Any = Call.objects.for_account(account_id).order_by()
     called, calling = Q(called_number=number) & if_called, Q(calling_number=number) & if_calling
     # Counted by the number alone, along its index; which direction it has stands in the row.
-    n_to, n_from = _up_to_few(calls.filter(called_number=number)), _up_to_few(calls.filter(calling_number=number))
+    n_to, n_from = up_to_few(calls.filter(called_number=number)), up_to_few(calls.filter(calling_number=number))
     if not n_to or not n_from:  # nearly always: one column, whose index gives its calls in order
         return rows.filter(called if n_to else calling)
     if n_to + n_from <= FEW:
@@ -188,12 +188,12 @@ def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, accoun
 
 def _among(rows: Rows, found: "QuerySet[Any]") -> Rows:
     """The calls that rows beside them tell of."""
-    if _up_to_few(found) <= FEW:
+    if up_to_few(found) <= FEW:
         return rows.filter(pk__in=found.values("call_id"))
     one = found.filter(call_id=OuterRef("pk")).values_list(Value(1), flat=True)[:1]
     return rows.filter(Exact(Coalesce(Subquery(one), Value(0)), 1))
 
 
-def _up_to_few(found: Any) -> int:
+def up_to_few(found: Any) -> int:
     """How many there are; one more than few stands for any number above."""
     return int(found.order_by()[: FEW + 1].count())

@@ -70,6 +70,12 @@ window.portalFeed = ({ url, headers = {}, show, stale, gone }) => {
   ask();
   return { ask };
 };
+// Says in an element which connections to telephony are lost, and when each was heard last; hides it when none is.
+window.portalLost = (element, connections, words, told) => {
+  const lost = connections.filter(one => one.state !== "connected");
+  element.hidden = lost.length === 0;
+  if (lost.length) element.textContent = `${words} ${lost.map(one => one.heard_at ? `${one.name} (${told(one.heard_at)})` : one.name).join(", ")}`;
+};
 window.portalClock = seconds => {
   const whole = Math.max(0, Math.floor(seconds)), two = n => String(n).padStart(2, "0");
   const minutes = Math.floor(whole / 60), hours = Math.floor(minutes / 60);

@@ -85,9 +85,7 @@
       show: shown => {
         current = shown;
         clockOffset = new Date(shown.at) - Date.now();
-        const lost = shown.connections.filter(one => one.state !== "connected");
-        cut.hidden = lost.length === 0;
-        if (lost.length) cut.textContent = `${cut.dataset.text} ${lost.map(one => one.heard_at ? `${one.name} (${told(one.heard_at)})` : one.name).join(", ")}`;
+        portalLost(cut, shown.connections, cut.dataset.text, told);
         tick();
       },
       stale: moment => {

@@ -145,9 +145,7 @@
       } else if (!before || groupsOf(before) !== groupsOf(figures)) {
         build();
       }
-      const lost = figures.connections.filter(one => one.state !== "connected");
-      cut.hidden = lost.length === 0;
-      if (lost.length) cut.textContent = `${board.words.cut} ${lost.map(one => one.heard_at ? `${one.name} (${told(one.heard_at)})` : one.name).join(", ")}`;
+      portalLost(cut, figures.connections, board.words.cut, told);
       tick();
     },
     stale: moment => {

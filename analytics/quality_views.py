@@ -16,6 +16,7 @@ from analytics.metrics import METRICS, Source
 from analytics.records import SHORT
 from analytics.reports import Step
 from analytics.views import tiles_of
+from analytics.wording import percent
 from callcenter_site.durations import clock
 from calls.models import Call
 from configuration.access import SEE_RECORDINGS
@@ -69,7 +70,7 @@ def _trend(asked: Asked, steps: list[Step], source: Source) -> dict[str, Any]:
             {
                 "type": "line",
                 "label": str(satisfied.label),
-                "data": [None if share is None else round(share * 100, 1) for share in shares],
+                "data": [percent(share) for share in shares],
                 "color": "accent",
                 "axis": "percent",
                 "links": links,

@@ -52,7 +52,7 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
             for name, choices in (
                 ("skill_group", [(str(group.pk), group.name) for group in view.groups.values()]),
                 ("agent", [(str(person.pk), person.name) for person in view.agents]),
-                ("service_number", [(one.number, one.label or one.number) for one in view.numbers]),
+                ("service_number", [(one.number, str(one)) for one in view.numbers]),
                 ("direction", Direction.choices),
             )
         ],

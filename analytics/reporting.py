@@ -155,7 +155,7 @@ class Names:
             return dict(SkillGroup.objects.visible_to(self.actor).values_list("pk", "name"))
         if name == "service_number":
             numbers = ServiceNumber.objects.visible_to(self.actor)
-            return {one.number: f"{one.label} · {one.number}" if one.label else one.number for one in numbers}
+            return {one.number: one.label_and_number for one in numbers}
         if name == "direction":
             return {value: str(label) for value, label in Direction.choices}
         return {}

@@ -20,7 +20,7 @@ from analytics.metrics import Unit
 from analytics.models import GroupTotal
 from analytics.periods import half_hour_of
 from analytics.staffing import Aim, Load, Service
-from analytics.wording import NOTHING, shown
+from analytics.wording import NOTHING, percent, shown
 
 FEWER, MORE = 3, 5
 """Agents below and above the number needed that the table shows."""
@@ -142,9 +142,6 @@ def _row(service: Service, needed: int) -> dict[str, Any]:
 
 
 def _chart(services: list[Service]) -> dict[str, Any]:
-    def percent(value: float | None) -> float | None:
-        return None if value is None else round(value * 100, 1)
-
     return {
         "labels": [str(service.agents) for service in services],
         "datasets": [

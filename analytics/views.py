@@ -20,7 +20,7 @@ from analytics.metrics import CATALOGUE, METRICS, Good, Metric, Source, Unit
 from analytics.models import CallInterval
 from analytics.records import ABANDONED, ANSWERED, BEHIND, Narrowed, Records
 from analytics.reports import Figures, Step
-from analytics.wording import change, shown
+from analytics.wording import change, percent, shown
 from calls.models import CallEvent
 from configuration.access import SEE_FIGURES
 from configuration.models import Account
@@ -219,7 +219,7 @@ def _chart(asked: Asked, steps: list[Step], source: Source) -> dict[str, Any]:
     over = {
         "type": "line",
         "label": str(line.label),
-        "data": [None if value is None else round(value * 100, 1) for value in shares],
+        "data": [percent(share) for share in shares],
         "color": "accent",
         "axis": "percent",
         "links": [between(step.start, step.end) for step in steps],
@@ -328,7 +328,7 @@ def _hour_cell(asked: Asked, metric: Metric, value: int | float | None, most: fl
 
 
 def _parts(asked: Asked, source: Source) -> list[dict[str, Any]]:
-    numbers = {row.number: f"{row.label} · {row.number}" if row.label else row.number for row in asked.numbers}
+    numbers = {one.number: one.label_and_number for one in asked.numbers}
     groups = {pk: group.name for pk, group in asked.groups.items()}
     people = {pk: person.name for pk, person in asked.people.items()}
     found = []

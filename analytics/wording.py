@@ -26,6 +26,11 @@ def shown(unit: Unit, value: int | float | None) -> str:
             return _number(value, 1)
 
 
+def percent(share: float | None) -> float | None:
+    """A share as charts draw it."""
+    return None if share is None else round(share * 100, 1)
+
+
 def change(metric: Metric, now: int | float | None, before: int | float | None) -> tuple[str, str]:
     """How a figure moved against the period before, and whether that is "good", "bad" or "even". Empty: not comparable.
 

@@ -108,7 +108,7 @@ class ServiceNumberFilter(Choice):
         user: Any = request.user
         rows = ServiceNumber.objects.visible_to(user).only("number", "label")
         self.numbers = {str(row.pk): row.number for row in rows}
-        return [(str(row.pk), f"{row.label} · {row.number}" if row.label else row.number) for row in rows]
+        return [(str(row.pk), row.label_and_number) for row in rows]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.checked()

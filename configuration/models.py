@@ -271,6 +271,11 @@ class ServiceNumber(Listed):
     def __str__(self) -> str:
         return self.label or self.number
 
+    @property
+    def label_and_number(self) -> str:
+        """As lists show it, where one label may stand for several numbers."""
+        return f"{self.label} · {self.number}" if self.label else self.number
+
     remembered = ("number", "provider", "default_skill_group")
     skill_group_called: ClassVar[Callable[[int, str], str | None]] = staticmethod(lambda account_id, name: name)
     """The name, as it is written there, of the account's skill group in use that is meant; `agents`, which knows them, puts

@@ -13,6 +13,7 @@ from analytics import asked as asking
 from analytics import quality, reports
 from analytics.asked import Asked
 from analytics.metrics import METRICS, Source
+from analytics.periods import Period
 from analytics.records import SHORT
 from analytics.reports import Step
 from analytics.views import tiles_of
@@ -120,7 +121,7 @@ def _lists(asked: Asked) -> dict[str, Any]:
     return {
         "is_cut": period != asked.period,
         "looked_at": asking.period_text(period),
-        "scores": _scores_chart(asked, given),
+        "scores": _scores_chart(asked, period, given),
         "lists": lists,
         "phrases": [
             {
@@ -133,7 +134,7 @@ def _lists(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _scores_chart(asked: Asked, given: list[quality.Score]) -> dict[str, Any]:
+def _scores_chart(asked: Asked, period: Period, given: list[quality.Score]) -> dict[str, Any]:
     return {
         "labels": [f"{one.score:g} / {one.scale}" for one in given],
         "datasets": [
@@ -143,7 +144,7 @@ def _scores_chart(asked: Asked, given: list[quality.Score]) -> dict[str, Any]:
                 "data": [one.n for one in given],
                 "color": "primary",
                 "links": [
-                    asked.records.of_days(asked.period, rating_from=f"{one.score:g}", rating_to=f"{one.score:g}") for one in given
+                    asked.records.of_days(period, rating_from=f"{one.score:g}", rating_to=f"{one.score:g}") for one in given
                 ],
             }
         ],

@@ -131,3 +131,22 @@ def test_a_year_is_looked_at_for_its_last_three_months(client, account, django_a
     assert answer.context["looked_at"].startswith("1 Dec 2025")
     period = quality.longest_period(answer.context["period"], 92)
     assert (period.n_days, period.last) == (92, dt.date(2026, 3, 2))
+
+
+def test_scores_lead_to_the_calls_that_were_looked_at(client, account):
+    seen = rated(account, 4)
+    before = NOW - dt.timedelta(days=200)
+    CallFactory(
+        account=account,
+        started_at=before,
+        answered_at=before,
+        outcome=Outcome.ANSWERED,
+        talk_seconds=60,
+        rating_asked=True,
+        rating_score=4,
+        rating_scale=5,
+    )
+    signed_in(client, account)
+    scores = client.get(URL, {"from": "2025-04-01", "to": "2026-03-02"}).context["scores"]["datasets"][0]
+    assert scores["data"] == [1]
+    assert [one.pk for one in client.get(scores["links"][0]).context["cl"].result_list] == [seen.pk]

@@ -450,6 +450,13 @@ def test_filling_asks_a_fixed_number_of_questions(account, groups, django_assert
         rollup.drain_stale_slots(at=LATER)
 
 
+def test_where_nothing_changed_and_no_day_ended_the_counts_are_not_locked(account, groups, django_assert_num_queries):
+    take_in(*worked_example(account), at=LATER)
+    rollup.drain_stale_slots(at=LATER)
+    with django_assert_num_queries(3):  # two kinds of marks, and the fill marks
+        rollup.drain_stale_slots(at=LATER + dt.timedelta(seconds=5))
+
+
 @pytest.mark.parametrize(
     ("zone", "day", "n_slots"),
     [

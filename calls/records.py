@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -348,12 +349,13 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[dict
         stored = model.objects.filter(call_id__in=old_ids).order_by("call_id", "seq")
         for call_id, *values in stored.values_list("call_id", *columns):
             before[call_id].append(tuple(values))
-    after: dict[int, list[Any]] = {pk: [] for pk in old_ids}
-    fresh: list[Any] = []
+    after: dict[int, list[tuple[Any, ...]]] = {pk: [] for pk in old_ids}
+    fresh: list[tuple[Any, ...]] = []
+    values_of = attrgetter(*columns)
     for row in rows:
-        after.setdefault(row.call_id, []).append(row)
+        after.setdefault(row.call_id, []).append(values_of(row))
     for call_id, parts in after.items():
-        if before.get(call_id) != [tuple(getattr(part, name) for name in columns) for part in parts]:
+        if before.get(call_id) != parts:
             fresh.extend(parts)
         else:
             before.pop(call_id)
@@ -361,7 +363,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[dict
     if stale:
         gone = model.objects.filter(call_id__in=stale)
         gone._raw_delete(gone.db)
-    insert_rows(model, columns, [[getattr(part, name) for name in columns] for part in fresh])
+    insert_rows(model, columns, fresh)
     return [dict(zip(columns, values, strict=True)) for parts in before.values() for values in parts]
 
 

@@ -157,10 +157,12 @@ def replace(
     legs = [_leg_row(account, calls[key], leg, names) for key, facts in whole.items() for leg in facts.legs]
     entries = [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]
     steps = [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]
-    for model, rows in ((CallLeg, legs), (QueueEntry, entries), (IvrStep, steps)):
-        old = _replace_parts(model, old_ids, rows)
-        touched |= {slot for part in old for slot in _slots_of_old(part)}
-        _mark_open(account, [part["offered_at"] for part in old if model is CallLeg and part["ended_at"] is None], at)
+    old_legs = _replace_parts(CallLeg, old_ids, legs)
+    _mark_open(account, [leg.offered_at for leg in old_legs if leg.ended_at is None], at)
+    old_entries = _replace_parts(QueueEntry, old_ids, entries)
+    _replace_parts(IvrStep, old_ids, steps)
+    touched |= {slot for leg in old_legs for slot in _slots_of_leg(leg)}
+    touched |= {slot for entry in old_entries for slot in _slots(entry.entered_at, entry.entered_at)}
     _note_seen_by([calls[key] for key in whole], legs, entries, old_ids)
     is_new = {calls[key].pk for key in folded if key not in stored}
     note_hits(account, list(calls.values()), steps, added_to={calls[key].pk for key in folded if key not in whole}, new=is_new)
@@ -218,9 +220,7 @@ def relist(*, account: Account, call_ids: Iterable[int]) -> None:
             Voicemail.objects.filter(call_id=call.pk, skill_group=None).update(skill_group_id=groups[-1])
         touched |= _slots_of_call(call)
         for leg in legs:
-            touched |= _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.offered_at)
-            if leg.answered_at is not None:
-                touched |= _slots(leg.answered_at, leg.answered_at)
+            touched |= _slots_of_leg(leg)
         touched |= {slot for entry in call.queue_entries.all() for slot in _slots(entry.entered_at, entry.entered_at)}
     _mark(account, touched)
 
@@ -341,7 +341,7 @@ def _step_row(account: Account, call: Call, step: StepFacts) -> SimpleNamespace:
     )
 
 
-def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[dict[str, Any]]:
+def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[SimpleNamespace]:
     """Writes the parts of calls anew where they differ; what stood there before."""
     columns = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
     before: dict[int, list[tuple[Any, ...]]] = {pk: [] for pk in old_ids}
@@ -364,7 +364,7 @@ def _replace_parts(model: Any, old_ids: list[int], rows: list[Any]) -> list[dict
         gone = model.objects.filter(call_id__in=stale)
         gone._raw_delete(gone.db)
     insert_rows(model, columns, fresh)
-    return [dict(zip(columns, values, strict=True)) for parts in before.values() for values in parts]
+    return [SimpleNamespace(**dict(zip(columns, values, strict=True))) for parts in before.values() for values in parts]
 
 
 def _note_seen_by(calls: list[Call], legs: Iterable[Any], entries: Iterable[Any], old_ids: list[int]) -> None:
@@ -457,13 +457,6 @@ def _mark_open(account: Account, offered: list[dt.datetime], at: dt.datetime) ->
         StaleAgentTime.objects.create(account=account, started_at=min(late))
 
 
-def _slots_of_old(part: dict[str, Any]) -> set[dt.datetime]:
-    """Of a part that was replaced; steps of the IVR stand in none."""
-    if (offered_at := part.get("offered_at")) is not None:
-        return _slots(offered_at, part["wrap_up_ended_at"] or part["ended_at"] or part["answered_at"] or offered_at)
-    return _slots(part["entered_at"], part["entered_at"]) if "entered_at" in part else set()
-
-
 def _slots_of_call(call: Call) -> set[dt.datetime]:
     return _slots(call.started_at, call.started_at)
 
@@ -473,9 +466,15 @@ def _slots_of_facts(facts: CallFacts) -> set[dt.datetime]:
     for entry in facts.entries:
         touched |= _slots(entry.entered_at, entry.entered_at)
     for leg in facts.agent_legs:
-        touched |= _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.offered_at)
-        if leg.answered_at is not None:  # answers are counted when they are given, also while the talk goes on
-            touched |= _slots(leg.answered_at, leg.answered_at)
+        touched |= _slots_of_leg(leg)
+    return touched
+
+
+def _slots_of_leg(leg: Any) -> set[dt.datetime]:
+    """Of a leg as it is folded or stored."""
+    touched = _slots(leg.offered_at, leg.wrap_up_ended_at or leg.ended_at or leg.answered_at or leg.offered_at)
+    if leg.answered_at is not None:  # answers are counted when they are given, also while the talk goes on
+        touched |= _slots(leg.answered_at, leg.answered_at)
     return touched
 
 

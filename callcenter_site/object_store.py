@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from django.core.files.storage import Storage, default_storage
@@ -60,7 +61,8 @@ def read_object(name: str, *, storage: Storage = default_storage) -> Iterator[by
             answer = client.get_object(Bucket=bucket.bucket_name, Key=bucket._normalize_name(name))
         except client.exceptions.NoSuchKey as error:
             raise FileNotFoundError(name) from error
-        yield from answer["Body"].iter_chunks(PIECE)
+        with closing(answer["Body"]) as body:
+            yield from body.iter_chunks(PIECE)
         return
     with storage.open(name, "rb") as file:
         yield from iter(lambda: file.read(PIECE), b"")

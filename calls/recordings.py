@@ -9,16 +9,15 @@ row takes its own file back.
 import hashlib
 import io
 import secrets
-from collections.abc import Iterator
-from contextlib import closing
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
 from django.core.files import File
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site import sound_files
+from callcenter_site.object_store import read_object
 from callcenter_site.sound_files import MAX_BYTES, TOO_LARGE, Sound, SoundError
 from callcenter_site.stored_audio import ENDINGS
 from calls.models import AudioState, CallAudio
@@ -112,7 +111,7 @@ def write_file(key: str, file: IO[bytes], sha256: str) -> str:
     left_open: Any = _LeftOpen(file)
     saved = default_storage.save(key, File(left_open, name=key))
     digest = hashlib.sha256()
-    for chunk in _read_back(saved):
+    for chunk in read_object(saved, storage=default_storage):
         digest.update(chunk)
     if digest.hexdigest() != sha256:
         default_storage.delete(saved)
@@ -131,19 +130,6 @@ class _LeftOpen:
 
     def close(self) -> None:
         pass
-
-
-def _read_back(key: str) -> Iterator[bytes]:
-    storage: Any = default_storage
-    if hasattr(storage, "bucket_name") and not isinstance(storage, FileSystemStorage):
-        # The storage's own `open` takes the whole file into memory.
-        name = storage._normalize_name(key)
-        with closing(storage.connection.meta.client.get_object(Bucket=storage.bucket_name, Key=name)["Body"]) as body:
-            yield from body.iter_chunks(CHUNK)
-        return
-    with storage.open(key, "rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
 
 
 def size_and_sha256(file: IO[bytes]) -> tuple[int, str]:

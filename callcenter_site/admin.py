@@ -24,6 +24,7 @@ from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -226,6 +227,15 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
         if shown is not None and (look := self.row_shows(request)):
             log_look(look, self.model, [shown.pk], actor=request.user, place="row")
         return response
+
+    def extra_path(self, route: str, name: str, view: Any) -> URLPattern:
+        pattern: URLPattern = path(
+            route, self.admin_site.admin_view(view), name=f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        )
+        return pattern
+
+    def address_of(self, name: str, *args: Any) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}", args=args)
 
     def _lock(self, request: HttpRequest, object_id: str) -> None:
         """Two changes of one row come one after the other, here and over the API."""

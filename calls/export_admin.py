@@ -10,7 +10,7 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -87,8 +87,7 @@ class ExportsCalls:
 
     def get_urls(self) -> list[Any]:
         page: Any = self
-        export = path("export/", page.admin_site.admin_view(self.export_view), name="calls_call_export")
-        return [export, *super().get_urls()]  # type: ignore[misc]
+        return [page.extra_path("export/", "export", self.export_view), *super().get_urls()]  # type: ignore[misc]
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
         page: Any = self
@@ -112,7 +111,7 @@ class ExportsCalls:
         else:
             return HttpResponseRedirect(reverse("admin:calls_exportrun_change", args=[run.pk]))
         query = request.GET.urlencode()
-        return HttpResponseRedirect(reverse("admin:calls_call_changelist") + (f"?{query}" if query else ""))
+        return HttpResponseRedirect(page.address_of("changelist") + (f"?{query}" if query else ""))
 
 
 @admin.register(ExportRun)
@@ -130,13 +129,10 @@ class ExportRunAdmin(GrowingAdmin):
         return self.has_view_permission(request)
 
     def get_urls(self) -> list[Any]:
-        def at(route: str, name: str, view: Any) -> Any:
-            return path(route, self.admin_site.admin_view(view), name=f"calls_exportrun_{name}")
-
         return [
-            at("<path:object_id>/progress/", "progress", self.progress_view),
-            at("<path:object_id>/file/", "file", self.file_view),
-            at("<path:object_id>/cancel/", "cancel", self.cancel_view),
+            self.extra_path("<path:object_id>/progress/", "progress", self.progress_view),
+            self.extra_path("<path:object_id>/file/", "file", self.file_view),
+            self.extra_path("<path:object_id>/cancel/", "cancel", self.cancel_view),
             *super().get_urls(),
         ]
 
@@ -207,4 +203,4 @@ class ExportRunAdmin(GrowingAdmin):
             messages.success(request, _("Cancelled: nothing of it is kept."))
         else:
             messages.warning(request, _("It was over already."))
-        return HttpResponseRedirect(reverse("admin:calls_exportrun_change", args=[run.pk]))
+        return HttpResponseRedirect(self.address_of("change", run.pk))

@@ -11,7 +11,6 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.names import is_visible
@@ -78,15 +77,11 @@ class KeepsFilters:
 
     def get_urls(self) -> list[Any]:
         page: Any = self
-
-        def at(route: str, name: str, view: Any) -> Any:
-            return path(route, page.admin_site.admin_view(view), name=f"calls_call_{name}")
-
         return [
-            at("filters/save/", "save_filter", self.save_view),
-            at("filters/<int:pk>/", "apply_filter", self.apply_view),
-            at("filters/<int:pk>/change/", "change_filter", self.change_filter_view),
-            at("filters/<int:pk>/delete/", "delete_filter", self.delete_filter_view),
+            page.extra_path("filters/save/", "save_filter", self.save_view),
+            page.extra_path("filters/<int:pk>/", "apply_filter", self.apply_view),
+            page.extra_path("filters/<int:pk>/change/", "change_filter", self.change_filter_view),
+            page.extra_path("filters/<int:pk>/delete/", "delete_filter", self.delete_filter_view),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
@@ -109,7 +104,8 @@ class KeepsFilters:
         return kept.urlencode()
 
     def _back(self, query: str) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:calls_call_changelist") + (f"?{query}" if query else ""))
+        page: Any = self
+        return HttpResponseRedirect(page.address_of("changelist") + (f"?{query}" if query else ""))
 
     def _asked(self, request: HttpRequest, pk: int, *, posted: bool) -> SavedFilter:
         page: Any = self

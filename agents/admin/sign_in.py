@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -69,8 +69,8 @@ class SignInPages:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        page = path("<int:object_id>/sign-in/", self.admin_site.admin_view(self.sign_in_page), name="agents_agent_sign_in")
-        return [page, *super().get_urls()]  # type: ignore[misc]
+        page: Any = self
+        return [page.extra_path("<int:object_id>/sign-in/", "sign_in", self.sign_in_page), *super().get_urls()]  # type: ignore[misc]
 
     def sign_in_page(self, request: HttpRequest, object_id: int) -> HttpResponse:
         page: Any = self

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -147,15 +147,6 @@ class ListAdmin(PortalAdmin):
         if self.starter_set:
             urls.insert(0, self.extra_path("starter-set/", "starter_set", self.add_starter_set))
         return urls
-
-    def extra_path(self, route: str, name: str, view: Any) -> URLPattern:
-        pattern: URLPattern = path(
-            route, self.admin_site.admin_view(view), name=f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        )
-        return pattern
-
-    def address_of(self, name: str, *args: Any) -> str:
-        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}", args=args)
 
     @property
     def starter_set_address(self) -> str:

@@ -22,8 +22,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -236,6 +237,25 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
 
     def address_of(self, name: str, *args: Any) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}", args=args)
+
+    def row_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The row of a page of its own, for whoever may see it."""
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
+    def row_to_change(self, request: HttpRequest, object_id: str) -> Any:
+        """The same by a press of a button, for whoever may change it."""
+        row = self.row_or_404(request, object_id)
+        if request.method != "POST" or not self.has_change_permission(request, row):
+            raise PermissionDenied
+        return row
+
+    def answer_with(self, request: HttpRequest, template: str, *, title: Any, **context: Any) -> TemplateResponse:
+        """A page of its own, kept by nobody on its way: what is on it may be shown this once."""
+        shell = {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
+        return TemplateResponse(request, template, {**shell, **context}, headers={"Cache-Control": "no-store"})
 
     def _lock(self, request: HttpRequest, object_id: str) -> None:
         """Two changes of one row come one after the other, here and over the API."""

@@ -5,8 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -70,15 +69,14 @@ class IncomingWebhookAdmin(ListAdmin):
 
     def _shown_once(self, request: HttpRequest, webhook: IncomingWebhook, secret: str) -> HttpResponse:
         """Shows the secret in this answer and nowhere else: it is in no session, message, log or address."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Secret of a webhook"),
-            "opts": self.opts,
-            "webhook": webhook,
-            "address": request.build_absolute_uri(_path_of(webhook)),
-            "secret": secret,
-        }
-        return TemplateResponse(request, "calls/webhook_secret.html", context, headers={"Cache-Control": "no-store"})
+        return self.answer_with(
+            request,
+            "calls/webhook_secret.html",
+            title=_("Secret of a webhook"),
+            webhook=webhook,
+            address=request.build_absolute_uri(_path_of(webhook)),
+            secret=secret,
+        )
 
     @action(description=_("New secret"), permissions=["change"], icon="autorenew")
     def ask_to_renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -86,9 +84,7 @@ class IncomingWebhookAdmin(ListAdmin):
 
     def renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The question, and what is answered to it."""
-        webhook: IncomingWebhook | None = self.get_object(request, object_id)
-        if webhook is None or not self.has_view_permission(request, webhook):
-            raise Http404
+        webhook: IncomingWebhook = self.row_or_404(request, object_id)
         if not self.has_change_permission(request, webhook):
             raise PermissionDenied
         now = timezone.now()
@@ -101,14 +97,13 @@ class IncomingWebhookAdmin(ListAdmin):
             secret = renew_secret(webhook=webhook, at=now)
             self.log_change(request, webhook, [{"changed": {"fields": ["secret"]}}])
             return self._shown_once(request, webhook, secret)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("New secret"),
-            "opts": self.opts,
-            "webhook": webhook,
-            "is_old_good": len(webhook.secrets(at=now)) > 1,
-        }
-        return TemplateResponse(request, "admin/calls/incomingwebhook/renew.html", context)
+        return self.answer_with(
+            request,
+            "admin/calls/incomingwebhook/renew.html",
+            title=_("New secret"),
+            webhook=webhook,
+            is_old_good=len(webhook.secrets(at=now)) > 1,
+        )
 
     @display(description=_("address"))
     def show_address(self, webhook: IncomingWebhook) -> str:

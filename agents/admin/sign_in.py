@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -65,7 +64,6 @@ class PasswordOrInvitation:
 class SignInPages:
     """For the page of people: their sign-in on a page of its own, and links for many at once."""
 
-    admin_site: Any
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
@@ -88,22 +86,21 @@ class SignInPages:
                 return answer
             shown = answer
         now, link = timezone.now(), invitations.newest_link(agent)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Sign-in"),
-            "opts": self.opts,
-            "original": agent,
-            "state": sign_in_state(agent),
-            "link": link,
-            "link_is_over": link is not None and not invitations.is_good(link, at=now),
-            "why": invitations.why_not_delivered(link) if link is not None else "",
-            "can_show": invitations.can_be_handed_over(link, at=now),
-            "shown": shown,
-            "no_mail_server": "" if settings.MAIL_IS_SET else invitations.NO_MAIL_SERVER,
-            "factor": agent.second_factor,
-            "is_required": agent.role is not None and agent.role.requires_second_factor,
-        }
-        return TemplateResponse(request, "admin/agents/agent/sign_in.html", context, headers={"Cache-Control": "no-store"})
+        return page.answer_with(  # type: ignore[no-any-return]
+            request,
+            "admin/agents/agent/sign_in.html",
+            title=_("Sign-in"),
+            original=agent,
+            state=sign_in_state(agent),
+            link=link,
+            link_is_over=link is not None and not invitations.is_good(link, at=now),
+            why=invitations.why_not_delivered(link) if link is not None else "",
+            can_show=invitations.can_be_handed_over(link, at=now),
+            shown=shown,
+            no_mail_server="" if settings.MAIL_IS_SET else invitations.NO_MAIL_SERVER,
+            factor=agent.second_factor,
+            is_required=agent.role is not None and agent.role.requires_second_factor,
+        )
 
     def _do(self, request: HttpRequest, agent: Agent) -> HttpResponse | str:
         """Does what was pressed. Answers the way back to the page, or the link to show on it."""

@@ -5,10 +5,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -161,17 +159,14 @@ class ApiKeyAdmin(ListAdmin):
 
     @action(description=_("Revoke"), permissions=["revoke"], icon="block")
     def ask_to_revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key: ApiKey | None = self.get_object(request, object_id)
-        if key is None:
-            raise Http404
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Revoke"),
-            "opts": self.opts,
-            "key": key,
-            "address": self.address_of("revoke", key.pk),
-        }
-        return TemplateResponse(request, "admin/configuration/apikey/revoke.html", context)
+        key: ApiKey = self.row_or_404(request, object_id)
+        return self.answer_with(
+            request,
+            "admin/configuration/apikey/revoke.html",
+            title=_("Revoke"),
+            key=key,
+            address=self.address_of("revoke", key.pk),
+        )
 
     def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not self.has_change_permission(request):
@@ -180,11 +175,7 @@ class ApiKeyAdmin(ListAdmin):
         return key is None or key.revoked_at is None
 
     def revoke_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key: ApiKey | None = self.get_object(request, object_id)
-        if key is None or not self.has_view_permission(request, key):
-            raise Http404
-        if request.method != "POST" or not self.has_change_permission(request, key):
-            raise PermissionDenied
+        key: ApiKey = self.row_to_change(request, object_id)
         self.revoke(request, self.get_queryset(request).filter(pk=key.pk))
         return HttpResponseRedirect(self.address_of("changelist"))
 
@@ -198,14 +189,8 @@ class ApiKeyAdmin(ListAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """Shows the key in this answer and nowhere else: it is in no session, message, log or address."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("API key"),
-            "opts": self.opts,
-            "name": obj.name,
-            "text": obj.text_shown_once,
-        }
-        return TemplateResponse(request, "configuration/api_key_made.html", context, headers={"Cache-Control": "no-store"})
+        template = "configuration/api_key_made.html"
+        return self.answer_with(request, template, title=_("API key"), name=obj.name, text=obj.text_shown_once)
 
     @admin.action(description=_("Revoke"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

@@ -127,8 +127,8 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
 
     def listen(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """Where the player points: checks, and sends the browser to a link that opens the file for a minute."""
-        prompt: IvrPrompt | None = self.get_object(request, object_id)
-        if prompt is None or not self.has_view_permission(request, prompt) or not prompt.audio_bytes:
+        prompt: IvrPrompt = self.row_or_404(request, object_id)
+        if not prompt.audio_bytes:
             raise Http404
         person: Any = request.user
         response = HttpResponseRedirect(prompt_link(prompt, listener=person.pk))

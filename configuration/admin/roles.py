@@ -176,9 +176,7 @@ class RoleAdmin(SheetAdmin, ListAdmin):
 
     def make_copy(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A custom role that may do what this one may, as far as the asker may give it; then changed as one likes."""
-        role: Role | None = self.get_object(request, object_id)
-        if role is None or not self.has_view_permission(request, role):
-            raise Http404
+        role: Role = self.row_or_404(request, object_id)
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
         asker: Any = request.user

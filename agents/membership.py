@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.appointment import is_oneself, may_manage
 from agents.models import Agent, SkillGroup, SkillGroupMember
 from callcenter_site.audit import log_rows
-from callcenter_site.bulk import insert_rows
+from callcenter_site.bulk import insert_rows, parts
 from callcenter_site.erasure import delete_rows
 from configuration.models import AuditEntry, Role
 from configuration.scoping import Actor
@@ -56,8 +56,7 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
     other = [member for member in there.values() if member.priority != priority]
     _delete(going, by)
     _create(coming, skill_group, priority, by)
-    for start in range(0, len(other), AT_ONCE):
-        part = other[start : start + AT_ONCE]
+    for part in parts(other):
         SkillGroupMember.objects.filter(pk__in=[member.pk for member in part]).order_by().update(priority=priority)
     for was in sorted({member.priority for member in other}):
         ids = [member.pk for member in other if member.priority == was]
@@ -66,15 +65,13 @@ def move_agents(*, agents: Iterable[Agent], skill_group: SkillGroup, move: str, 
     return len({member.agent_id for member in (*going, *other)} | set(coming))
 
 
-AT_ONCE = 500
 _COLUMNS = ("account_id", "skill_group_id", "agent_id", "priority")
 
 
 def _create(agent_ids: list[int], group: SkillGroup, priority: int, by: Actor) -> None:
     """Maybe thousands at once, with the entries that saving each of them would leave."""
     insert_rows(SkillGroupMember, _COLUMNS, [(group.account_id, group.pk, pk, priority) for pk in agent_ids])
-    for start in range(0, len(agent_ids), AT_ONCE):
-        part = agent_ids[start : start + AT_ONCE]
+    for part in parts(agent_ids):
         rows = SkillGroupMember.objects.filter(skill_group=group, agent__in=part).order_by()
         made = dict(rows.values_list("agent_id", "pk"))
         said = [{"skill_group": (None, group.pk), "agent": (None, pk), "priority": (None, priority)} for pk in part]
@@ -82,8 +79,7 @@ def _create(agent_ids: list[int], group: SkillGroup, priority: int, by: Actor) -
 
 
 def _delete(members: list[SkillGroupMember], by: Actor) -> None:
-    for start in range(0, len(members), AT_ONCE):
-        part = members[start : start + AT_ONCE]
+    for part in parts(members):
         ids = [member.pk for member in part]
         said = [
             {"skill_group": (one.skill_group_id, None), "agent": (one.agent_id, None), "priority": (one.priority, None)}

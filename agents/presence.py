@@ -8,7 +8,7 @@ block is checked under the lock of the agent's row, and silence counts only wher
 import datetime as dt
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.cache import cache
@@ -21,6 +21,7 @@ from agents.models import Agent, Status, StatusChange
 from agents.status_chain import BY_PEOPLE, StatusFact, record_status_changes
 from agents.telling import tell_of_presence, tell_of_status
 from callcenter_site.audit import log_rows
+from callcenter_site.bulk import parts
 from configuration.models import Account, AuditEntry, BreakReason
 from configuration.scoping import Actor
 
@@ -32,7 +33,6 @@ GONE_AFTER = dt.timedelta(seconds=30)
 WRITTEN_EVERY = dt.timedelta(seconds=20)
 """Heartbeats in between reach the cache only."""
 CACHED_SECONDS = 300
-AT_ONCE = 500
 _AN_INSTANT = dt.timedelta(microseconds=1)
 Source = StatusChange.Source
 
@@ -229,8 +229,7 @@ def _held(agents: Iterable[Agent], by: Actor) -> list[Agent]:
 
 def _write_forced(agents: list[Agent], at: dt.datetime | None, by: Actor) -> None:
     """On maybe thousands of rows at once, with the entries that saving each of them would leave."""
-    for start in range(0, len(agents), AT_ONCE):
-        part = agents[start : start + AT_ONCE]
+    for part in parts(agents):
         ids = [agent.pk for agent in part]
         for account_id in {agent.account_id for agent in part}:
             Agent.objects.filter(pk__in=ids, account_id=account_id).order_by().update(forced_offline_at=at)
@@ -241,11 +240,11 @@ def _write_forced(agents: list[Agent], at: dt.datetime | None, by: Actor) -> Non
 
 
 def _read_again(agents: list[Agent]) -> None:
-    for start in range(0, len(agents), AT_ONCE):
-        part = {agent.pk: agent for agent in agents[start : start + AT_ONCE]}
-        for pk, *values in Agent.objects.filter(pk__in=part).order_by().values_list("pk", *_SHOWN):
+    for part in parts(agents):
+        by_id = {agent.pk: agent for agent in part}
+        for pk, *values in Agent.objects.filter(pk__in=by_id).order_by().values_list("pk", *_SHOWN):
             for name, value in zip(_SHOWN, values, strict=True):
-                setattr(part[pk], name, value)
+                setattr(by_id[pk], name, value)
 
 
 def _tell(agents: Iterable[Agent]) -> None:
@@ -316,7 +315,7 @@ def end_wrap_ups(*, at: dt.datetime) -> int:
     return sum(_end_wrap_ups(account_id, ids, at) for account_id, ids in _batches(due))
 
 
-def _end_wrap_ups(account_id: int, ids: list[int], at: dt.datetime) -> int:
+def _end_wrap_ups(account_id: int, ids: Sequence[int], at: dt.datetime) -> int:
     with transaction.atomic():
         over = list(
             Agent.objects.filter(pk__in=ids, account_id=account_id, status=Status.WRAP_UP, wrap_up_until__lte=at)
@@ -425,11 +424,11 @@ def _key(*words: str) -> bytes:
     return hashlib.sha256("\0".join(words).encode()).digest()
 
 
-def _batches(rows: Iterable[Any]) -> Iterator[tuple[int, list[int]]]:
+def _batches(rows: Iterable[Any]) -> Iterator[tuple[int, Sequence[int]]]:
     """Ids by account, few enough for one transaction each."""
     by_account: dict[int, list[int]] = defaultdict(list)
     for account_id, pk in rows:
         by_account[account_id].append(pk)
     for account_id, ids in sorted(by_account.items()):
-        for start in range(0, len(ids), AT_ONCE):
-            yield account_id, ids[start : start + AT_ONCE]
+        for part in parts(ids):
+            yield account_id, part

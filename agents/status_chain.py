@@ -10,15 +10,14 @@ wrap-up: a change that arrives late and belongs between the two takes its place.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, OuterRef, Q, Subquery
 
 from agents.models import Agent, SkillGroupMember, StaleAgentTime, Status, StatusChange
 from agents.telling import tell_of_status
+from callcenter_site.bulk import update_alike
 from configuration.models import Account
 
 BY_PEOPLE = frozenset({StatusChange.Source.AGENT, StatusChange.Source.SUPERVISOR, StatusChange.Source.API})
@@ -132,7 +131,7 @@ def _chain(account: Account, agents: dict[int, Agent], new: list[StatusChange], 
     if dropped:
         StatusChange.objects.filter(pk__in=[row.pk for row in dropped]).delete()
     StatusChange.objects.bulk_create(created, batch_size=500)
-    _write(StatusChange, moved, ["ended_at"])
+    update_alike(StatusChange, moved, ["ended_at"])
     # What a row that was cut short gave up is the stretch of the row that came behind it.
     StaleAgentTime.objects.bulk_create(
         [StaleAgentTime(account=account, started_at=start, ended_at=end) for start, end in sorted(stale, key=lambda one: one[0])],
@@ -171,23 +170,7 @@ def _bring_up_to_date(current: list[tuple[Agent, StatusChange]], facts: dict[byt
             agent.wrap_up_until = row.started_at + dt.timedelta(seconds=lasts) if lasts else None
         if row.source in BY_PEOPLE or row.status in (Status.BREAK, Status.OFFLINE):
             agent.break_after_call, agent.break_after_call_reason = False, ""
-    _write(Agent, [agent for agent, _ in changed], _KEPT_ON_AGENT)
-
-
-def _write(model: type[Agent] | type[StatusChange], rows: Sequence[Agent | StatusChange], names: Sequence[str]) -> None:
-    """Rows that now say the same are written together: one change for thousands of people is a few statements."""
-    alike: dict[tuple[Any, ...], list[Agent | StatusChange]] = defaultdict(list)
-    for row in rows:
-        alike[tuple(getattr(row, name) for name in names)].append(row)
-    single: list[Any] = []
-    for values, those in alike.items():
-        if len(those) < 5:
-            single += those
-            continue
-        for start in range(0, len(those), 500):
-            part = model._base_manager.filter(pk__in=[row.pk for row in those[start : start + 500]])
-            part.update(**dict(zip(names, values, strict=True)))
-    model._base_manager.bulk_update(single, names, batch_size=200)
+    update_alike(Agent, [agent for agent, _ in changed], _KEPT_ON_AGENT)
 
 
 def longest_wrap_ups(agent_ids: list[int]) -> dict[int, int]:

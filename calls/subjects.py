@@ -18,6 +18,7 @@ from django.db.models.functions import Length
 from django.utils.translation import gettext_lazy as _
 
 from agents.erasure import shell_name
+from callcenter_site.bulk import parts
 from callcenter_site.erasure import delete_rows
 from callcenter_site.streams import account_topic, publish
 from callcenter_site.subjects import (
@@ -59,7 +60,6 @@ from configuration.models import Account
 
 NUMBER, AGENT, CALL, ACCOUNT = SubjectKind.NUMBER, SubjectKind.AGENT, SubjectKind.CALL, SubjectKind.ACCOUNT
 _AUDIO: tuple[type[CallAudio], ...] = (Recording, Voicemail)
-_KEYS_AT_ONCE = 500
 
 
 def remember(subject: Subject, *, at: dt.datetime) -> None:
@@ -373,8 +373,7 @@ def _erase_events(subject: Subject, ids: list[Any], work: Work) -> Erased:
 
 def _change_events(subject: Subject, call_keys: list[bytes]) -> None:
     """Takes the subject out of the events of calls, so that folding them again does not bring it back."""
-    for first in range(0, len(call_keys), _KEYS_AT_ONCE):
-        some = call_keys[first : first + _KEYS_AT_ONCE]
+    for some in parts(call_keys):
         _change(subject, CallEvent.objects.for_account(subject.account_id).filter(call_key__in=some))
 
 

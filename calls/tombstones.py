@@ -13,6 +13,7 @@ from typing import Any
 
 from agents.erasure import shell_name
 from agents.matching import find_agents
+from callcenter_site.bulk import parts
 from callcenter_site.phone_numbers import canonical
 from calls.envelope import NewEvent
 from calls.models import Call, CallEvent, Tombstone
@@ -39,8 +40,8 @@ def plant(account_id: int, kind: str, values: Iterable[str], *, up_to: dt.dateti
     rows = [Tombstone(account_id=account_id, kind=kind, key_hash=one, up_to=up_to, agent_id=agent_id) for one in hashes]
     Tombstone.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
     there = Tombstone.objects.for_account(account_id).filter(kind=kind, up_to__lt=up_to)
-    for first in range(0, len(hashes), 500):
-        there.filter(key_hash__in=hashes[first : first + 500]).update(up_to=up_to, agent_id=agent_id)
+    for some in parts(hashes):
+        there.filter(key_hash__in=some).update(up_to=up_to, agent_id=agent_id)
 
 
 def erased_calls(account_id: int, call_keys: Collection[bytes], *, kind: str = Kind.CALL) -> set[bytes]:
@@ -84,9 +85,8 @@ def _stones(account: Account, events: Sequence[NewEvent]) -> Stones:
         asked |= {(Kind.AGENT, name) for _, name in agents_named(event.type, event.data)}
     by_hash = {(kind, hash_of(account.pk, kind, value)): (kind, value) for kind, value in asked}
     found: dict[tuple[str, str], Tombstone] = {}
-    hashes = [digest for _, digest in by_hash]
-    for first in range(0, len(hashes), 500):
-        for stone in Tombstone.objects.for_account(account).filter(key_hash__in=hashes[first : first + 500]):
+    for some in parts([digest for _, digest in by_hash]):
+        for stone in Tombstone.objects.for_account(account).filter(key_hash__in=some):
             if what := by_hash.get((stone.kind, bytes(stone.key_hash))):
                 found[what] = stone
     if names := {name for kind, name in found if kind == Kind.AGENT}:

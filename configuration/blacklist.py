@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
 
 import phonenumbers
 from django.db import IntegrityError, transaction
@@ -22,6 +24,7 @@ __all__ = [
     "closeness",
     "covering",
     "find_block",
+    "insert_blocked",
     "is_broad",
     "rows_covering",
     "sees_numbers",
@@ -60,21 +63,35 @@ def block_numbers(*, account: Account, rows: Sequence[BlockedNumber], by: Actor)
 
 
 def _insert(account: Account, rows: Sequence[BlockedNumber], by: Actor) -> list[int | None]:
-    there = _ids_by_key(account, rows)
+    there = _ids_by_key(account, {row.number for row in rows})
     new: dict[tuple[str, bool], BlockedNumber] = {}
     for row in rows:
         if (row.number, row.is_prefix) not in there:
             new.setdefault((row.number, row.is_prefix), row)
-    columns = ("account_id", "number", "is_prefix", "direction", "reason", "blocked_until", "created_at")
-    insert_rows(BlockedNumber, columns, [[getattr(row, name) for name in columns] for row in new.values()])
-    made = {key: pk for key, pk in _ids_by_key(account, list(new.values())).items() if key in new} if new else {}
-    log_rows(BlockedNumber, list(made.values()), actor=by, action=AuditEntry.Action.CREATE, names=columns[1:])
+    made = insert_blocked(account=account, rows=list(map(_written, new.values())), by=by)
     first = {id(row) for row in new.values()}
     return [made[row.number, row.is_prefix] if id(row) in first else None for row in rows]
 
 
-def _ids_by_key(account: Account, rows: Sequence[BlockedNumber]) -> dict[tuple[str, bool], int]:
-    found = BlockedNumber.objects.for_account(account).filter(number__in={row.number for row in rows}).order_by()
+WRITTEN = ("account_id", "number", "is_prefix", "direction", "reason", "blocked_until", "created_at")
+_written = attrgetter(*WRITTEN)
+
+
+def insert_blocked(*, account: Account, rows: Sequence[Sequence[Any]], by: Actor) -> dict[tuple[str, bool], int]:
+    """Stores rows of values in the order of `WRITTEN`, checked and not in the list yet, with the entries that saving each of
+    them would leave; their ids."""
+    if not rows:
+        return {}
+    insert_rows(BlockedNumber, WRITTEN, rows)
+    keys = {(number, is_prefix) for _account_id, number, is_prefix, *_others in rows}
+    there = _ids_by_key(account, {number for number, _is_prefix in keys})
+    made = {key: pk for key, pk in there.items() if key in keys}
+    log_rows(BlockedNumber, list(made.values()), actor=by, action=AuditEntry.Action.CREATE, names=WRITTEN[1:])
+    return made
+
+
+def _ids_by_key(account: Account, numbers: set[str]) -> dict[tuple[str, bool], int]:
+    found = BlockedNumber.objects.for_account(account).filter(number__in=numbers).order_by()
     return {(number, is_prefix): pk for pk, number, is_prefix in found.values_list("pk", "number", "is_prefix")}
 
 

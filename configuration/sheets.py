@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from callcenter_site.audit import log_rows
-from callcenter_site.bulk import insert_rows
 from callcenter_site.names import alike
 from callcenter_site.phone_numbers import mask_written
 from configuration.access import RIGHTS, beyond_rights, frees_oneself, holds, may_change_role, may_give_role, reaches, rights_in
+from configuration.blacklist import insert_blocked
 from configuration.importing.columns import (
     Choice,
     Column,
@@ -201,15 +201,7 @@ class BlacklistSheet(Sheet):
                 row.was = {}
 
     def write(self, batch: Sequence[SheetRow]) -> None:
-        fields = ("account_id", "number", "is_prefix", "direction", "reason", "blocked_until", "created_at")
-        new = [row.more["row"] for row in batch if row.kind == NEW]
-        insert_rows(BlockedNumber, fields, new)
-        ids = []
-        if new:
-            made = {(row[1], row[2]) for row in new}
-            found = self.rows().filter(number__in={number for number, _is_prefix in made}).order_by()
-            ids = [pk for pk, *key in found.values_list("pk", "number", "is_prefix") if tuple(key) in made]
-        log_rows(BlockedNumber, ids, actor=self.actor, action=AuditEntry.Action.CREATE, names=fields[1:])
+        insert_blocked(account=self.account, rows=[row.more["row"] for row in batch if row.kind == NEW], by=self.actor)
         changed = [row for row in batch if row.kind == CHANGED]
         rows = []
         for row in changed:
@@ -217,10 +209,8 @@ class BlacklistSheet(Sheet):
             rows.append(BlockedNumber(pk=row.more["pk"], direction=direction, reason=reason, blocked_until=until))
         if rows:
             self.rows().order_by().bulk_update(rows, ["direction", "reason", "blocked_until"], batch_size=500)
-        for row in changed:
-            log_rows(
-                BlockedNumber, [row.more["pk"]], actor=self.actor, action=AuditEntry.Action.UPDATE, names=list(row.was or {})
-            )
+        ids, said = [row.more["pk"] for row in changed], [dict.fromkeys(row.was or {}, ("…", "…")) for row in changed]
+        log_rows(BlockedNumber, ids, actor=self.actor, action=AuditEntry.Action.UPDATE, changes=said)
 
 
 class _Sorted(Sheet):

@@ -36,9 +36,7 @@ __all__ = [
 def find_block(*, account: Account, number: str, direction: str, at: dt.datetime) -> BlockedNumber | None:
     """The row that blocks a number, written in any form, in this direction at this time: the number itself before a
     prefix, a longer prefix before a shorter one. One query along an index, whatever the length of the list."""
-    found = canonical(number, account.region)
-    beginnings = beginnings_of(found, account.region)
-    itself = {found, stand_in(account, found)}
+    itself, beginnings = _keys(account, number)
     rows = BlockedNumber.objects.for_account(account).filter(number__in=sorted({*itself, *beginnings})).order_by()
     # The index leaves a handful of rows; to have the rest asked by the database takes longer than to look at them.
     blocking = [
@@ -97,9 +95,13 @@ def _ids_by_key(account: Account, numbers: set[str]) -> dict[tuple[str, bool], i
 
 def rows_covering(*, account: Account, number: str) -> AccountQuerySet:
     """Rows whose number is this one, or whose prefix it begins with; in force or not."""
-    erased = stand_in(account, canonical(number, account.region))
-    known = covering(number=number, region=account.region, or_itself=erased)
-    return BlockedNumber.objects.for_account(account).filter(known).order_by()
+    return BlockedNumber.objects.for_account(account).filter(_one_of(*_keys(account, number))).order_by()
+
+
+def _keys(account: Account, number: str) -> tuple[set[str], list[str]]:
+    """What may stand in the list for a number, written in any form: itself, erased or not, and its beginnings."""
+    found = canonical(number, account.region)
+    return {found, stand_in(account, found)}, beginnings_of(found, account.region)
 
 
 def block_hash(account: Account, number: str) -> bytes:
@@ -112,11 +114,15 @@ def stand_in(account: Account, number: str) -> str:
     return f"erased-{block_hash(account, number).hex()[:24]}"
 
 
-def covering(*, number: str, region: str, or_itself: str = "") -> Q:
-    """One list of numbers for the index to be searched by; by the alternatives alone SQLite would not use it."""
+def covering(*, number: str, region: str) -> Q:
+    """Rows whose number is this one, or whose prefix it begins with."""
     found = canonical(number, region)
-    beginnings = beginnings_of(found, region)
-    itself = {found, or_itself} - {""}
+    return _one_of({found}, beginnings_of(found, region))
+
+
+def _one_of(itself: set[str], beginnings: list[str]) -> Q:
+    """One list of numbers for the index to be searched by; by the alternatives alone SQLite would not use it."""
+    itself = itself - {""}
     either = Q(number__in=itself, is_prefix=False) | Q(number__in=beginnings, is_prefix=True)
     return Q(number__in=sorted({*itself, *beginnings})) & either
 

@@ -225,6 +225,8 @@ class RemarkFilter(Has):
 
 
 class DurationFilter(RangeFilter):
+    """By seconds of a call; its name is one of `narrowing.SECONDS`."""
+
     hint = _("Seconds, or minutes and seconds as 1:30.")
 
     def read(self, text: str) -> float:
@@ -236,37 +238,28 @@ class DurationFilter(RangeFilter):
             raise ValueError(text)
         return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts)))) + float(f"0.{fraction or 0}")
 
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return narrowing.by_seconds(queryset, self.name, *self.bounds(), account_id=_account_of(request))
+
 
 class TalkFilter(DurationFilter):
     title = _("talk time")  # type: ignore[assignment]
     name = "talk"
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return narrowing.by_talk(queryset, *self.bounds(), account_id=_account_of(request))
 
 
 class LengthFilter(DurationFilter):
     title = _("length of the whole call")  # type: ignore[assignment]
     name = "length"
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return narrowing.by_length(queryset, *self.bounds(), account_id=_account_of(request))
-
 
 class WaitFilter(DurationFilter):
     title = _("wait in queues")  # type: ignore[assignment]
     name = "wait"
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return narrowing.by_wait(queryset, *self.bounds(), account_id=_account_of(request))
-
 
 class HoldFilter(DurationFilter):
     title = _("time on hold")  # type: ignore[assignment]
     name = "hold"
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return narrowing.by_hold(queryset, *self.bounds(), account_id=_account_of(request))
 
 
 class RatingFilter(RangeFilter):

@@ -155,10 +155,9 @@ class CallFilterSet(django_filters.FilterSet):
                 start=asked["started_after"],
                 end=asked["started_before"] or timezone.now(),
             )
-        rows = narrowing.by_talk(rows, _number(asked["talk_min"]), _number(asked["talk_max"]), account_id=account_id)
-        rows = narrowing.by_length(rows, _number(asked["length_min"]), _number(asked["length_max"]), account_id=account_id)
-        rows = narrowing.by_wait(rows, _number(asked["wait_min"]), _number(asked["wait_max"]), account_id=account_id)
-        rows = narrowing.by_hold(rows, _number(asked["hold_min"]), _number(asked["hold_max"]), account_id=account_id)
+        for name in narrowing.SECONDS:
+            least, most = _number(asked[f"{name}_min"]), _number(asked[f"{name}_max"])
+            rows = narrowing.by_seconds(rows, name, least, most, account_id=account_id)
         hit = (asked["keyword"], asked["keyword_category"], asked["keyword_severity"])
         rows = narrowing.by_keyword(rows, *hit, account_id=account_id)
         least, most = _number(asked["rating_min"]), _number(asked["rating_max"])

@@ -75,24 +75,28 @@ def by_number(rows: Rows, number: str, *, account_id: int, region: str) -> Rows:
     return _with_number(rows, canonical(number, region), Q(), Q(), account_id=account_id)
 
 
+SECONDS = {
+    "talk": ("talk_seconds", Q(answered_at__isnull=False)),
+    "length": ("total_seconds", Q(ended_at__isnull=False)),
+    "wait": ("wait_seconds", Q()),
+    "hold": ("hold_seconds", Q()),
+}
+"""Column, and what must hold besides: spoken for, hold left out; from start to end of a call that is over; in queues, all
+entries together, none where a call entered none; held, all together."""
+
+
+def by_seconds(rows: Rows, name: str, least: float | None, most: float | None, *, account_id: int) -> Rows:
+    """So many seconds of one of `SECONDS`."""
+    column, also = SECONDS[name]
+    return _by_range(rows, column, least, most, also, account_id=account_id)
+
+
 def by_talk(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    """Answered, and spoken for so many seconds, hold left out."""
-    return _by_range(rows, "talk_seconds", least, most, Q(answered_at__isnull=False), account_id=account_id)
-
-
-def by_length(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    """Over, and so many seconds long from start to end."""
-    return _by_range(rows, "total_seconds", least, most, Q(ended_at__isnull=False), account_id=account_id)
-
-
-def by_wait(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    """Waited so many seconds in queues, all entries together; a call that entered none waited for none."""
-    return _by_range(rows, "wait_seconds", least, most, Q(), account_id=account_id)
+    return by_seconds(rows, "talk", least, most, account_id=account_id)
 
 
 def by_hold(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    """Held for so many seconds, all together."""
-    return _by_range(rows, "hold_seconds", least, most, Q(), account_id=account_id)
+    return by_seconds(rows, "hold", least, most, account_id=account_id)
 
 
 GIVEN, NOT_GIVEN = "given", "not_given"

@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import MultipleDropdownFilter
@@ -43,7 +42,7 @@ class StartedFilter(PeriodFilter):
             return rows
         user: Any = request.user
         start, end = self.bounds()
-        return narrowing.by_week_hour(rows, *asked, zone=user.account.zone, start=start, end=end or timezone.now())
+        return narrowing.by_week_hour(rows, *asked, zone=user.account.zone, start=start, end=end)
 
     def shown_value(self) -> str:
         said = [super().shown_value()]

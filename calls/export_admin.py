@@ -18,7 +18,7 @@ from unfold.decorators import display
 
 from agents.models import Agent, SkillGroup
 from callcenter_site.admin import GrowingAdmin
-from callcenter_site.admin_filters import PeriodFilter, RangeFilter
+from callcenter_site.admin_filters import RangeFilter
 from calls import admin_filters as filters
 from calls import exporting
 from calls.envelope import call_key_of
@@ -32,19 +32,17 @@ STATE_LABELS = {
     ExportRun.State.CANCELLED: "default",
     ExportRun.State.FAILED: "danger",
 }
-_RANGES = {"talk": "talk", "length": "length", "rating": "rating"}
 
 
 def asked_of(listed: Any, user: Any) -> dict[str, list[str]]:
     """What the list is narrowed by, as parameters of the API's list. A period that moves with the days stands still."""
     asked: dict[str, list[str]] = defaultdict(list)
     for spec in listed.filter_specs:
-        if isinstance(spec, PeriodFilter):
+        if isinstance(spec, filters.StartedFilter):
             start, end = spec.bounds()
             asked["started_after"] += [start.isoformat()] if start else []
             asked["started_before"] += [end.isoformat()] if end else []
-            if isinstance(spec, filters.StartedFilter):
-                asked["week_hour"] += [spec.week_hour_typed] if spec.week_hour() else []
+            asked["week_hour"] += [spec.week_hour_typed] if spec.week_hour() else []
         elif isinstance(spec, RangeFilter):
             least, most = spec.bounds()
             asked[f"{spec.name}_min"] += [f"{least:g}"] if least is not None else []

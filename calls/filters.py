@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.core.validators import RegexValidator
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -41,7 +40,7 @@ class CallFilterSet(django_filters.FilterSet):
     started_before = MomentFilter("started_at", "lt", help_text="Started before this time.")
     week_hour = django_filters.CharFilter(
         method="by_range",
-        validators=[RegexValidator(r"\A([1-7])-([0-9]|1[0-9]|2[0-3])\Z", _("Write day of the week and hour, like 1-10."))],
+        validators=[RegexValidator(rf"\A{narrowing.WEEK_HOUR}\Z", _("Write day of the week and hour, like 1-10."))],
         help_text="Day of the week (1 is Monday) and hour of local time it started in, as `1-10`; of at most 400 days.",
     )
     direction = django_filters.ChoiceFilter(choices=Direction.choices)
@@ -153,7 +152,7 @@ class CallFilterSet(django_filters.FilterSet):
                 *narrowing.read_week_hour(asked["week_hour"]),
                 zone=self.request.user.account.zone,
                 start=asked["started_after"],
-                end=asked["started_before"] or timezone.now(),
+                end=asked["started_before"],
             )
         for name in narrowing.SECONDS:
             least, most = _number(asked[f"{name}_min"]), _number(asked[f"{name}_max"])

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, GreaterThanOrEqual, In, LessThanOrEqual
+from django.utils import timezone
 
 from agents.querysets import own_groups, sees_account
 from callcenter_site.phone_numbers import canonical
@@ -119,16 +120,19 @@ def by_keyword(rows: Rows, phrase: str, category: str, severity: str, *, account
     return _among(rows, KeywordHit.objects.for_account(account_id).filter(**asked)) if asked else rows
 
 
+WEEK_HOUR = r"([1-7])-([0-9]|1[0-9]|2[0-3])"
 LONGEST_OF_WEEK_HOURS = dt.timedelta(days=400)
 
 
 def by_week_hour(
-    rows: Rows, weekday: int, hour: int, *, zone: zoneinfo.ZoneInfo, start: dt.datetime | None, end: dt.datetime
+    rows: Rows, weekday: int, hour: int, *, zone: zoneinfo.ZoneInfo, start: dt.datetime | None, end: dt.datetime | None
 ) -> Rows:
-    """Started on this day of the week (1 is Monday) in this hour of local time. Without a start, 400 days are looked at.
+    """Started on this day of the week (1 is Monday) in this hour of local time. Without a start, 400 days are looked at;
+    without an end, up to now.
 
     As stretches of time, which the index knows: no database need know the zone.
     """
+    end = end or timezone.now()
     start = max(start, end - LONGEST_OF_WEEK_HOURS) if start is not None else end - LONGEST_OF_WEEK_HOURS
     first, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     day = first + dt.timedelta(days=(weekday - first.isoweekday()) % 7)
@@ -143,7 +147,7 @@ def by_week_hour(
 
 def read_week_hour(text: str) -> tuple[int, int]:
     """Day of the week and hour of something like `1-10`. Raises `ValueError`."""
-    if (found := re.fullmatch(r"([1-7])-([0-9]|1[0-9]|2[0-3])", text, re.ASCII)) is None:
+    if (found := re.fullmatch(WEEK_HOUR, text, re.ASCII)) is None:
         raise ValueError(text)
     return int(found[1]), int(found[2])
 

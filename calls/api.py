@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from callcenter_site.audit import Look, LooksAreLogged
-from callcenter_site.health import disk_has_room
 from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView, finds
@@ -61,9 +60,9 @@ class EventsView(PortalView):
     def post(self, request: Request) -> Response:
         items = request.data if isinstance(request.data, list) else [request.data]
         if not items:
-            raise ValidationError("The list holds no event.")
+            raise ValidationError(ingest.NO_EVENT)
         if len(items) > settings.EVENT_BATCH:
-            raise PayloadTooLarge(f"The list holds {len(items)} events; at most {settings.EVENT_BATCH} are taken at once.")
+            raise PayloadTooLarge(ingest.TOO_MANY_EVENTS % {"n": len(items), "most": settings.EVENT_BATCH})
         account: Account | None = getattr(request.user, "account", None)
         if account is None:
             raise PermissionDenied
@@ -76,10 +75,10 @@ class EventsView(PortalView):
 
 
 def _make_room(account: Account) -> None:
-    """Refuses before anything is taken, so that a flood of one account does not drown the others."""
-    if not disk_has_room() or ingest.inbox_depth() >= settings.INBOX_MAX:
+    """Refuses before anything is taken."""
+    if ingest.portal_is_full():
         raise Overloaded
-    if ingest.inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT:
+    if ingest.account_is_full(account):
         raise Throttled(wait=RETRY_SECONDS)
 
 

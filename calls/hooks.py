@@ -22,7 +22,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from callcenter_site import webhooks
-from callcenter_site.health import disk_has_room
 from callcenter_site.webhooks import Message
 from calls import ingest, tasks
 from calls.adapters import freeswitch, tccc
@@ -80,9 +79,9 @@ REPLAYED = "This message was taken before. Nothing is missing; give a message th
 def _take(webhook: IncomingWebhook, message: Message, items: Any, at: dt.datetime) -> JsonResponse:
     items = items if isinstance(items, list) else [items]
     if not items:
-        raise Refused(400, "The list holds no event.")
+        raise Refused(400, ingest.NO_EVENT)
     if len(items) > settings.EVENT_BATCH:
-        raise Refused(413, f"The list holds {len(items)} events; at most {settings.EVENT_BATCH} are taken at once.")
+        raise Refused(413, ingest.TOO_MANY_EVENTS % {"n": len(items), "most": settings.EVENT_BATCH})
     _check_room(webhook.account)
     answers = ingest.accept_events(account=webhook.account, items=items, at=at)
     body, status = answer_to(answers)
@@ -206,8 +205,7 @@ def _keep(key: ApiKey, kind: str, events: list[dict[str, Any]]) -> None:
 
 
 def _check_room(account: Account) -> None:
-    is_full = ingest.inbox_depth() >= settings.INBOX_MAX or ingest.inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT
-    if is_full or not disk_has_room():
+    if ingest.portal_is_full() or ingest.account_is_full(account):
         raise Refused(503, "The portal cannot take more for the moment.")
 
 

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_noop
 from agents.matching import find_agents, find_skill_groups
 from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
+from callcenter_site.health import disk_has_room
 from callcenter_site.phone_numbers import canonical
 from calls import lifecycle, lookup, records, tombstones
 from calls.after_call import begin_wrap_ups
@@ -149,6 +150,10 @@ def _warn_of_unknown_names(account: Account, rows: list[tuple[int, NewEvent]], a
                 warnings.append({"field": f"data.{field}", "reason": "is no skill group of this account; kept by name"})
 
 
+NO_EVENT = "The list holds no event."
+TOO_MANY_EVENTS = "The list holds %(n)d events; at most %(most)d are taken at once."
+
+
 # --- Room for more ---------------------------------------------------------------------------------------------------
 
 _depths: dict[int | None, tuple[float, int]] = {}
@@ -167,6 +172,15 @@ def inbox_depth(account: Account | None = None) -> int:
         depth = waiting.order_by()[: limit + 1].count()
         _depths[key] = (time.monotonic(), depth)
     return depth
+
+
+def portal_is_full() -> bool:
+    return not disk_has_room() or inbox_depth() >= settings.INBOX_MAX
+
+
+def account_is_full(account: Account) -> bool:
+    """Asked for itself, so that a flood of one account does not drown the others."""
+    return inbox_depth(account) >= settings.INBOX_MAX_PER_ACCOUNT
 
 
 # --- Folding ---------------------------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ def signed_events(request: HttpRequest, prefix: str) -> HttpResponse:
     except Refused as refused:
         if webhook is not None:
             reason = refused.reason if webhook.is_usable else "The webhook is not in use."
-            _count_of(webhook.account, prefix, Connection.Kind.WEBHOOK, reason)
+            kind, at = Connection.Kind.WEBHOOK, timezone.now()
+            note_refused(account=webhook.account, kind=kind, name=prefix, reason=reason, at=at)
         return _with_retry(JsonResponse({"detail": refused.reason}, status=refused.status))
 
 
@@ -89,7 +90,7 @@ def _take(webhook: IncomingWebhook, message: Message, items: Any, at: dt.datetim
         raise Refused(409, REPLAYED)
     kind = Connection.Kind.WEBHOOK
     note_accepted(account=webhook.account, kind=kind, name=webhook.prefix, n_events=body["accepted"], at=at)
-    for problem in next((answer["errors"] for answer in answers if answer["errors"]), [])[:1]:
+    if problem := next((answer["errors"][0] for answer in answers if answer["errors"]), None):
         reason = f"{body['rejected']} of {len(items)} events: {problem['field']} {problem['reason']}"
         note_refused(account=webhook.account, kind=kind, name=webhook.prefix, reason=reason, at=at)
     if body["accepted"]:
@@ -212,8 +213,4 @@ def _check_room(account: Account) -> None:
 def _count(prefix: str, kind: str, refused: Refused) -> None:
     key = ApiKey.objects.select_related("account").filter(prefix=prefix).first()
     if key is not None:
-        _count_of(key.account, prefix, kind, refused.reason)
-
-
-def _count_of(account: Account, prefix: str, kind: str, reason: str) -> None:
-    note_refused(account=account, kind=kind, name=prefix, reason=reason, at=timezone.now())
+        note_refused(account=key.account, kind=kind, name=prefix, reason=refused.reason, at=timezone.now())

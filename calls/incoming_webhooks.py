@@ -36,7 +36,7 @@ def renew_secret(*, webhook: IncomingWebhook, at: dt.datetime) -> str:
 def end_old_secret(*, webhook: IncomingWebhook, at: dt.datetime) -> bool:
     """Where the old secret got into wrong hands: from now on only the new one is good. Whether there was one to end."""
     row = IncomingWebhook.objects.select_for_update().get(pk=webhook.pk)
-    if row.old_secret_until is None or row.old_secret_until <= at:
+    if not row.is_old_good(at=at):
         return False
     row.old_secret, row.old_secret_until = "", None
     row.save(update_fields=["old_secret", "old_secret_until"])

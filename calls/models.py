@@ -687,8 +687,10 @@ class IncomingWebhook(AccountOwned):
 
     def secrets(self, *, at: dt.datetime) -> list[str]:
         """What may sign at this time."""
-        is_old_good = self.old_secret_until is not None and at < self.old_secret_until
-        return [self.secret, self.old_secret] if is_old_good else [self.secret]
+        return [self.secret, self.old_secret] if self.is_old_good(at=at) else [self.secret]
+
+    def is_old_good(self, *, at: dt.datetime) -> bool:
+        return self.old_secret_until is not None and at < self.old_secret_until
 
 
 class WebhookDelivery(AccountOwned):

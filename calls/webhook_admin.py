@@ -102,7 +102,7 @@ class IncomingWebhookAdmin(ListAdmin):
             "admin/calls/incomingwebhook/renew.html",
             title=_("New secret"),
             webhook=webhook,
-            is_old_good=len(webhook.secrets(at=now)) > 1,
+            is_old_good=webhook.is_old_good(at=now),
         )
 
     @display(description=_("address"))
@@ -111,7 +111,7 @@ class IncomingWebhookAdmin(ListAdmin):
 
     @display(description=_("secret"))
     def show_secret(self, webhook: IncomingWebhook) -> str:
-        if len(webhook.secrets(at=timezone.now())) == 1:
+        if not webhook.is_old_good(at=timezone.now()):
             return gettext("one")
         until = date_format(timezone.localtime(webhook.old_secret_until), "Y-m-d H:i")
         return gettext("a new one; the old one is good until %(when)s") % {"when": until}

@@ -11,6 +11,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import models
 from django.db.models import OuterRef, Q, Subquery
@@ -47,7 +48,8 @@ _LONGEST_LEG = dt.timedelta(days=2)
 _MOST_LEGS, _LONG_CALL = dt.timedelta(hours=4), dt.timedelta(hours=2)
 """Nearly all legs are over this long after their offer; the others belong to calls of at least the second length, for
 nobody wraps up for two hours."""
-_OF_LEG = ("call_id", "offered_at", "answered_at", "ended_at", "wrap_up_ended_at")
+_OF_CHANGE = ("agent_id", "status", "reason", "started_at", "ended_at")
+_OF_LEG = ("agent_id", "call_id", "offered_at", "answered_at", "ended_at", "wrap_up_ended_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +97,12 @@ def doings_within(*, account: Account, start: dt.datetime, end: dt.datetime) -> 
     """Of everybody who did anything in the window. What it costs depends on the window, not on how much lies before or
     after it: of statuses that began earlier only the last of each agent is looked for, and of legs only those of calls
     that last long or go on are looked for further back than a few hours."""
-    found: dict[int, Doings] = defaultdict(Doings)
-    columns = ("agent_id", "status", "reason", "started_at", "ended_at")
     statuses = StatusChange.objects.for_account(account).order_by()
     going_on = statuses.filter(Q(ended_at=None) | Q(ended_at__gt=start), agent_id=OuterRef("pk"), started_at__lte=start)
     agents = Agent.objects.for_account(account).order_by()
     at_start = [pk for pk in agents.values_list(Subquery(going_on.order_by("-started_at").values("pk")[:1]), flat=True) if pk]
-    for rows in (statuses.filter(started_at__gt=start, started_at__lt=end), statuses.filter(pk__in=at_start)):
-        for agent_id, *values in rows.values_list(*columns).iterator(chunk_size=5000):
-            found[agent_id].chosen.append(Chosen(*values))
-    legs = CallLeg.objects.for_account(account).filter(
-        Q(ended_at=None) | Q(ended_at__gt=start) | Q(wrap_up_ended_at__gt=start), kind=LegKind.AGENT, agent__isnull=False
-    )
+    changes = (statuses.filter(started_at__gt=start, started_at__lt=end), statuses.filter(pk__in=at_start))
+    legs = _legs_since(account, start).filter(agent__isnull=False)
     back_to = start - _MOST_LEGS
     long_calls = Call.objects.for_account(account).filter(
         Q(total_seconds__gt=_LONG_CALL.total_seconds()) | Q(state__in=list(OPEN_STATES)),
@@ -117,10 +113,10 @@ def doings_within(*, account: Account, start: dt.datetime, end: dt.datetime) -> 
     parts = [legs.filter(offered_at__gt=back_to, offered_at__lt=end)]
     if long_ids:
         parts.append(legs.filter(call_id__in=long_ids, offered_at__gt=start - _LONGEST_LEG, offered_at__lte=back_to))
-    for part in parts:
-        for agent_id, *values in part.order_by().values_list("agent_id", *_OF_LEG, "holds").iterator(chunk_size=5000):
-            found[agent_id].legs.append(Leg(*values))
-    return found
+    return _gather(
+        (row for part in changes for row in part.values_list(*_OF_CHANGE).iterator(chunk_size=5000)),
+        (row for part in parts for row in part.order_by().values_list(*_OF_LEG, "holds").iterator(chunk_size=5000)),
+    )
 
 
 def activity_of(
@@ -138,29 +134,31 @@ def activity_in(
     if not windows:
         return []
     ids, start, end = list(agent_ids), min(start for start, _ in windows), max(end for _, end in windows)
-    chosen: dict[int, list[Chosen]] = defaultdict(list)
     statuses = StatusChange.objects.for_account(account).filter(
         Q(ended_at=None) | Q(ended_at__gt=start), agent_id__in=ids, started_at__lt=end
     )
-    for agent_id, *values in statuses.order_by().values_list("agent_id", "status", "reason", "started_at", "ended_at"):
-        chosen[agent_id].append(Chosen(*values))
-    legs: dict[int, list[Leg]] = defaultdict(list)
-    rows = CallLeg.objects.for_account(account).filter(
-        Q(ended_at=None) | Q(ended_at__gt=start) | Q(wrap_up_ended_at__gt=start),
-        kind=LegKind.AGENT,
-        agent_id__in=ids,
-        offered_at__gt=start - _LONGEST_LEG,
-        offered_at__lt=end,
-    )
-    for agent_id, *values in rows.order_by().values_list("agent_id", *_OF_LEG):
-        legs[agent_id].append(Leg(*values))
+    legs = _legs_since(account, start).filter(agent_id__in=ids, offered_at__gt=start - _LONGEST_LEG, offered_at__lt=end)
+    found = _gather(statuses.order_by().values_list(*_OF_CHANGE), legs.order_by().values_list(*_OF_LEG))
     return [
-        {
-            agent_id: derive(chosen=chosen[agent_id], legs=_near(legs[agent_id], start), start=start, end=end, at=at)
-            for agent_id in ids
-        }
+        {pk: derive(chosen=found[pk].chosen, legs=_near(found[pk].legs, start), start=start, end=end, at=at) for pk in ids}
         for start, end in windows
     ]
+
+
+def _legs_since(account: Account, start: dt.datetime) -> Any:
+    """Agents' legs that went on after `start`."""
+    went_on = Q(ended_at=None) | Q(ended_at__gt=start) | Q(wrap_up_ended_at__gt=start)
+    return CallLeg.objects.for_account(account).filter(went_on, kind=LegKind.AGENT)
+
+
+def _gather(changes: Iterable[Any], legs: Iterable[Any]) -> dict[int, Doings]:
+    """By agent, from rows of `_OF_CHANGE` and `_OF_LEG`; of who is not among them nothing."""
+    found: dict[int, Doings] = defaultdict(Doings)
+    for agent_id, *values in changes:
+        found[agent_id].chosen.append(Chosen(*values))
+    for agent_id, *values in legs:
+        found[agent_id].legs.append(Leg(*values))
+    return found
 
 
 def _near(legs: Iterable[Leg], start: dt.datetime) -> list[Leg]:

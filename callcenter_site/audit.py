@@ -82,7 +82,7 @@ def fill_in_ids(sender: Any, instance: Any, **kwargs: Any) -> None:
     who = _acting.get()
     if who is not None and instance.actor_id is None and instance.api_key_id is None:
         instance.actor_id, instance.api_key_id = _ids_of(who())
-    instance.cid = instance.cid or str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64] or None
+    instance.cid = instance.cid or _request_id()
 
 
 def unsaid(value: str) -> str:
@@ -93,9 +93,8 @@ def unsaid(value: str) -> str:
 def log_update(row: Model, **changes: tuple[Any, Any]) -> Any:
     """Says that fields of a row changed, each from one value to another, where no `save` says it: a guarded update sends
     no signal."""
-    said = {name: [str(value) for value in pair] for name, pair in changes.items()}
     entries = get_logentry_model()
-    return entries.objects.log_create(row, action=entries.Action.UPDATE, changes=said)
+    return entries.objects.log_create(row, action=entries.Action.UPDATE, changes=_as_text(changes))
 
 
 def log_rows(
@@ -114,7 +113,7 @@ def log_rows(
     each = [changes] * len(ids) if isinstance(changes, Mapping) else changes or [dict.fromkeys(names, ("…", "…"))] * len(ids)
     at, kind = timezone.now(), ContentType.objects.get_for_model(model).pk
     actor_id, key_id = _ids_of(actor)
-    cid = str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64] or None
+    cid = _request_id()
     label, account_id = model._meta.label, actor.account_id
     columns = "account_id actor_id api_key_id content_type_id object_pk object_id object_repr action changes look timestamp cid"
     insert_rows(
@@ -200,6 +199,10 @@ class LooksAreLogged:
             model = view.queryset.model
             log_look(self.look, model, [row["id"] for row in rows], actor=request.user, place=view.action)
         return response
+
+
+def _request_id() -> str | None:
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64] or None
 
 
 def _told_already(key: str, seconds: int) -> bool:

@@ -9,11 +9,11 @@ import datetime as dt
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from agents.erasure import shell_name
 from agents.matching import find_agents
 from callcenter_site.bulk import parts
+from callcenter_site.erasure import delete_rows
 from callcenter_site.phone_numbers import canonical
 from calls.envelope import NewEvent
 from calls.models import Call, CallEvent, Tombstone
@@ -142,5 +142,4 @@ def unlike_any() -> bytes:
 
 def erase_stored(account_id: int, call_keys: Collection[bytes]) -> int:
     """Deletes events of erased calls that were stored in the very moment of the erasure."""
-    rows: Any = CallEvent.objects.for_account(account_id).filter(call_key__in=list(call_keys)).order_by()
-    return int(rows._raw_delete(rows.db) or 0)
+    return delete_rows(CallEvent.objects.for_account(account_id).filter(call_key__in=list(call_keys)))

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 
 from callcenter_site.admin import GrowingList, ScopedDropdownFilter, ScopedRelatedFilter
+from callcenter_site.ids import read_id
 from callcenter_site.slots import day_bounds
 
 
@@ -140,11 +141,11 @@ class OfRelated:
 
     def shown_value(self) -> str:
         spec: Any = self
-        pk = str(_last(spec.used_parameters.get(spec.lookup_kwarg, "")))
-        if not pk:
+        given = str(_last(spec.used_parameters.get(spec.lookup_kwarg, "")))
+        if not given:
             return ""
         rows = spec.field.remote_field.model._default_manager.visible_to(spec.request.user)
-        row = rows.filter(pk=pk).first() if pk.isascii() and pk.isdigit() and len(pk) < 19 else None
+        row = rows.filter(pk=pk).first() if (pk := read_id(given)) is not None else None
         return str(row) if row is not None else "?"
 
 

@@ -19,6 +19,7 @@ from unfold.decorators import display
 from agents.models import Agent, SkillGroup
 from callcenter_site.admin import GrowingAdmin
 from callcenter_site.admin_filters import RangeFilter
+from callcenter_site.ids import read_id
 from calls import admin_filters as filters
 from calls import exporting
 from calls.envelope import call_key_of
@@ -70,7 +71,7 @@ def _ask_for_related(asked: dict[str, list[str]], spec: Any, user: Any) -> None:
     if not values:
         return
     rows: Any = {"agent": Agent, "skill_group": SkillGroup}[spec.field.name].objects.for_account(user.account_id)  # type: ignore[attr-defined]
-    row = rows.filter(pk=int(values[0])).first() if values[0].isdigit() and len(values[0]) < 19 else None
+    row = rows.filter(pk=pk).first() if (pk := read_id(values[0])) is not None else None
     if row is None:
         raise IncorrectLookupParameters(spec.field.name)
     asked[spec.field.name].append(row.staff_id if spec.field.name == "agent" else row.name)

@@ -21,6 +21,7 @@ from callcenter_site.admin import (
     PortalAdmin,
     PortalInline,
 )
+from callcenter_site.ids import read_id
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[SkillGroupMember]
@@ -85,7 +86,7 @@ class MemberRows(InlineRows):
             self.data.get(f"{self.add_prefix(index)}-{self.model._meta.pk.name}", "")
             for index in range(self.initial_form_count())
         )
-        return [int(one) for one in sent if one.isascii() and one.isdigit() and len(one) < 19]
+        return [pk for pk in map(read_id, sent) if pk is not None]
 
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)

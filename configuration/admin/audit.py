@@ -19,6 +19,7 @@ from unfold.decorators import display
 from callcenter_site.admin import GrowingAdmin, GrowingList
 from callcenter_site.admin_filters import Choice, PeriodFilter, RelatedChoice, RelatedFilter
 from callcenter_site.audit import Look, log_export
+from callcenter_site.ids import read_id
 from callcenter_site.sheets import CSV_TYPE, csv_chunks
 from configuration import audit_log
 from configuration.audit_log import DEEDS, Line, Named
@@ -122,9 +123,10 @@ class AuditEntryAdmin(GrowingAdmin):
         text = search_term.strip().lstrip("#")
         if not text:
             return queryset, False
-        if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        pk = read_id(text)
+        if pk is None:
             return queryset.none(), False
-        return queryset.filter(content_type_id__in=list(audit_log.kinds()), object_id=int(text)), False
+        return queryset.filter(content_type_id__in=list(audit_log.kinds()), object_id=pk), False
 
     def export(self, request: HttpRequest) -> HttpResponse:
         """The selection of the list as a file. It is small enough to be sent at once, or not sent at all."""

@@ -7,8 +7,8 @@ what is written here, in tests and in imports. The parts are those that ECMA-376
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
-from typing import IO, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
 LAST_ROW = 1_048_576
@@ -59,39 +59,45 @@ def _write_parts(
     stem = re.sub(r"[\[\]:*?/\\']", " ", title)[:28].strip() or "1"
     given = iter(rows)
     headings: Sequence[str] | None = next(given, None)
+    row: Sequence[str] | None = next(given, None)
     names: list[str] = []
-    is_more = True
-    while is_more:
+    while not names or row is not None:
         names.append(stem if not names else f"{stem} {len(names) + 1}")
         with archive.open(f"xl/worksheets/sheet{len(names)}.xml", "w", force_zip64=True) as part:
-            is_more = _write_sheet(part, headings, given, widths, last_row)
+            row = _write_sheet(part, headings, row, given, widths, last_row)
     for path, content in _other_parts(names):
         archive.writestr(path, content)
 
 
-def _write_sheet(part: IO[bytes], headings: Sequence[str] | None, rows: Any, widths: Sequence[int], last_row: int) -> bool:
-    """Whether rows are left over."""
+def _write_sheet(
+    part: IO[bytes],
+    headings: Sequence[str] | None,
+    row: Sequence[str] | None,
+    rows: Iterator[Sequence[str]],
+    widths: Sequence[int],
+    last_row: int,
+) -> Sequence[str] | None:
+    """Writes `row` and those behind it, as many as the sheet holds; the one that is left over."""
     columns = "".join(f'<col min="{n}" max="{n}" width="{width}" customWidth="1"/>' for n, width in enumerate(widths, start=1))
     part.write(
         f'{_HEAD}<worksheet xmlns="{_NAMESPACE}"><sheetViews><sheetView workbookViewId="0">'
         '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>'
         f"{f'<cols>{columns}</cols>' if columns else ''}<sheetData>".encode()
     )
-    is_more = False
     if headings is not None:
         part.write(_row(1, headings, _BOLD).encode())
         number = 1
         lines: list[str] = []
-        while number < last_row and (row := next(rows, None)) is not None:
+        while number < last_row and row is not None:
             number += 1
             lines.append(_row(number, row, _TEXT))
+            row = next(rows, None)
             if len(lines) >= ROWS_AT_ONCE:
                 part.write("".join(lines).encode())
                 lines = []
         part.write("".join(lines).encode())
-        is_more = number >= last_row
     part.write(b"</sheetData></worksheet>")
-    return is_more
+    return row
 
 
 def _row(number: int, texts: Sequence[str], style: int) -> str:

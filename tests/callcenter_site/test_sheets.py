@@ -122,6 +122,15 @@ def test_a_phone_number_stays_readable_and_dialable():
     assert (book.active["A3"].value, book.active["A3"].data_type) == ("'=1", "s")
 
 
+@pytest.mark.parametrize(("n_rows", "sheets"), [(0, [1]), (2, [3]), (3, [3, 2]), (4, [3, 3]), (5, [3, 3, 2])])
+def test_a_sheet_follows_only_where_rows_are_left_over(n_rows, sheets):
+    rows = [["Number"], *([str(n)] for n in range(n_rows))]
+    book = openpyxl.load_workbook(write_xlsx(rows, title="list", last_row=3))
+    written = [[row[0] for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets]
+    assert list(map(len, written)) == sheets and all(sheet[0] == "Number" for sheet in written)
+    assert [text for sheet in written for text in sheet[1:]] == [str(n) for n in range(n_rows)]
+
+
 def test_spreadsheets_are_told_that_the_csv_is_utf_8():
     assert b"".join(csv_chunks([["号码"]])) == b'\xef\xbb\xbf"\xe5\x8f\xb7\xe7\xa0\x81"\r\n'
 

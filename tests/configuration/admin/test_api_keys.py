@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from configuration.access import SCOPE_PERMISSIONS
+from configuration.admin import api_keys
 from configuration.admin.api_keys import ApiKeyForm
 from configuration.api_keys import create_api_key, find_api_key, revoke_api_keys
 from configuration.models import ApiKey, Role
@@ -65,6 +66,8 @@ def test_every_scope_is_offered_once_with_what_it_means(client):
     for scope in SCOPE_PERMISSIONS:
         assert text.count(f'name="scopes" value="{scope}"') == 1
     assert "The one a phone system needs." in text
+    assert "Put down that somebody asked." in text
+    assert {scope for _title, group in api_keys._GROUPS for scope in group} == set(api_keys._ABOUT) == set(ApiKey.Scope)
 
 
 def test_a_key_is_revoked_after_a_question_and_refused_at_once(client, account):

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -14,9 +15,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from callcenter_site.admin import AccountForm
-from callcenter_site.phone_numbers import mask
+from calls import masking
 from calls.models import Call
-from configuration.access import SEE_FULL_NUMBER
 from configuration.admin.lists import ListAdmin
 from retention import holds
 from retention.models import LegalHold
@@ -137,10 +137,10 @@ class LegalHoldAdmin(ListAdmin):
         return f"#{hold.pk}"
 
     @display(description=_("What is held"))
-    def show_what(self, hold: LegalHold) -> Any:
+    def show_what(self, hold: Any) -> Any:
         match hold.kind:
             case LegalHold.Kind.NUMBER:
-                return hold.number if self._sees_numbers else mask(hold.number)
+                return masking.shown(hold.number, whole=hold.sees_numbers)
             case LegalHold.Kind.AGENT:
                 return hold.agent
             case LegalHold.Kind.DAYS:
@@ -151,11 +151,9 @@ class LegalHoldAdmin(ListAdmin):
             case _:
                 return _("everything")
 
-    _sees_numbers = False
-
     def get_queryset(self, request: HttpRequest) -> Any:
-        self._sees_numbers = request.user.has_perm(SEE_FULL_NUMBER)
-        return super().get_queryset(request)
+        # On the row: all readers share this page's object.
+        return super().get_queryset(request).annotate(sees_numbers=Value(masking.sees_numbers(request.user)))
 
     @display(description=_("State"), label={"open": "warning", "released": "default"})
     def show_state(self, hold: LegalHold) -> tuple[str, Any]:

@@ -3,10 +3,13 @@
 import datetime as dt
 
 import pytest
+from django.contrib import admin
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from agents.models import Agent
+from configuration.access import SEE_FULL_NUMBER
 from configuration.models import Role
 from retention import holds, outbox, purge
 from retention.models import FileDeletion, LedgerEntry, LegalHold, PurgeRun, StoragePlan
@@ -112,6 +115,29 @@ def test_a_hold_is_placed_on_a_number_in_any_form_and_released_on_its_page(accou
     hold.refresh_from_db()
     assert (hold.is_open, hold.released_by) == (False, chief)
     assert [entry.kind for entry in LedgerEntry.objects.order_by("position")] == ["hold_placed", "hold_released"]
+
+
+def test_of_two_readers_at_once_each_sees_the_number_as_far_as_they_may(account, chief, client, rf):
+    place(client, kind="number", number="+8613911112222")
+    role = Role.objects.create(
+        account=account,
+        name="Masked",
+        kind=Role.Kind.CUSTOM,
+        data_scope=Role.DataScope.ACCOUNT,
+        permissions=[one for one in chief.role.permissions if one != SEE_FULL_NUMBER],
+    )
+    other = AgentFactory(account=account, role=role)
+    page = admin.site._registry[LegalHold]
+
+    def read(person):
+        request = rf.get("/")
+        request.user = Agent.objects.get(pk=person.pk)
+        return page.get_queryset(request).get()
+
+    for first, second in ((chief, other), (other, chief)):
+        rows = {person.pk: read(person) for person in (first, second)}
+        assert page.show_what(rows[chief.pk]) == "+8613911112222"
+        assert "1111" not in page.show_what(rows[other.pk])
 
 
 def test_a_hold_on_calls_names_them_by_their_ids(account, chief, client):

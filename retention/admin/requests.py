@@ -148,7 +148,6 @@ class DeletionRequestAdmin(_RequestAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         account_id = getattr(request.user, "account_id", None)
-        self._sees_numbers = request.user.has_perm(SEE_FULL_NUMBER)
         pressing = deadlines.pressing(account_id, at=timezone.now()) if account_id is not None else []
         return super().changelist_view(request, {**(extra_context or {}), "pressing": pressing})
 

@@ -40,7 +40,8 @@ HEAD_BYTES = 1 + NUMBER_BYTES
 STALE_SECONDS = 30
 """How long a process goes on encrypting with the data key it knows before it asks whether there is a newer one."""
 
-_ACCOUNT_KEY = b"account-data-key"
+ACCOUNT_KEY = b"account-data-key"
+"""What the first data key of an account, which stands in its row, is bound to."""
 
 
 class DecryptionError(Exception):
@@ -69,17 +70,17 @@ _keyrings: dict[int | None, _Keyring] = {}
 """By account id. A process asks the database once for each, and again when it must know of newer keys."""
 
 
-def new_wrapped_key(associated: bytes = _ACCOUNT_KEY) -> tuple[str, bytes]:
+def new_wrapped_key(associated: bytes = ACCOUNT_KEY) -> tuple[str, bytes]:
     """A fresh data key: the id of the key-encryption key and the wrapped bytes."""
     return wrap_key(os.urandom(32), associated)
 
 
-def wrap_key(key: bytes, associated: bytes = _ACCOUNT_KEY) -> tuple[str, bytes]:
+def wrap_key(key: bytes, associated: bytes = ACCOUNT_KEY) -> tuple[str, bytes]:
     key_id = newest_key_id()
     return key_id, _seal(AESGCM(settings.ENCRYPTION_KEYS[key_id]), key, associated)
 
 
-def unwrap_key(key_id: str, wrapped: bytes, associated: bytes = _ACCOUNT_KEY) -> bytes:
+def unwrap_key(key_id: str, wrapped: bytes | memoryview, associated: bytes = ACCOUNT_KEY) -> bytes:
     if key_id not in settings.ENCRYPTION_KEYS:
         raise DecryptionError(f"ENCRYPTION_KEYS holds no key {key_id!r}")
     return _open(AESGCM(settings.ENCRYPTION_KEYS[key_id]), bytes(wrapped), associated)
@@ -87,6 +88,25 @@ def unwrap_key(key_id: str, wrapped: bytes, associated: bytes = _ACCOUNT_KEY) ->
 
 def newest_key_id() -> str:
     return str(list(settings.ENCRYPTION_KEYS)[-1])
+
+
+class KeepsKey:
+    """Marks models whose rows keep a wrapped key, in columns `key_id` and `wrapped_key` (empty: destroyed). A rotation puts
+    every one of them under the newest key of the environment, so that the older ones may go."""
+
+    def bound_to(self) -> bytes:
+        """What the key is bound to: put in the place of another, it does not open."""
+        raise NotImplementedError
+
+
+def rewrap(row: Any, **changes: Any) -> bool:
+    """Puts the key that a row keeps under the newest of the environment; False: it was changed or destroyed meanwhile."""
+    key_id, wrapped = wrap_key(unwrap_key(row.key_id, row.wrapped_key, row.bound_to()), row.bound_to())
+    same = type(row)._base_manager.filter(pk=row.pk, key_id=row.key_id, wrapped_key=bytes(row.wrapped_key))
+    if not same.update(key_id=key_id, wrapped_key=wrapped, **changes):
+        return False
+    row.key_id, row.wrapped_key = key_id, wrapped
+    return True
 
 
 def wrapped_for(owner: int, purpose: str, number: int) -> bytes:

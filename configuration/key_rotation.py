@@ -33,6 +33,7 @@ from configuration.encryption import (
     STALE_SECONDS,
     DecryptionError,
     EncryptedTextField,
+    KeepsKey,
     current_number,
     decrypt,
     derived_index_key,
@@ -42,6 +43,7 @@ from configuration.encryption import (
     key_number,
     new_wrapped_key,
     newest_key_id,
+    rewrap,
     unwrap_key,
     wrap_key,
     wrapped_for,
@@ -84,11 +86,11 @@ class Outcome:
 def check_keys(account: Account | None = None) -> None:
     """Raises `RotationRefused` unless every stored key opens with what the environment holds."""
     problems: Counter[str] = Counter()
-    for key_id, wrapped, associated in _wrapped_keys(account):
+    for row in _keepers(account):
         try:
-            unwrap_key(key_id, wrapped, associated)
+            unwrap_key(row.key_id, row.wrapped_key, row.bound_to())
         except DecryptionError:
-            problems[key_id] += 1
+            problems[row.key_id] += 1
     if problems:
         listed = ", ".join(
             f"{key_id or '(none)'}: {'missing' if key_id not in settings.ENCRYPTION_KEYS else 'not the same key'}, needed by {n}"
@@ -100,21 +102,28 @@ def check_keys(account: Account | None = None) -> None:
         )
 
 
-def _wrapped_keys(account: Account | None) -> Iterator[tuple[str, bytes, bytes]]:
-    accounts, stored = _of_owner(account)
-    for key_id, wrapped in accounts.exclude(wrapped_key=b"").values_list("key_id", "wrapped_key"):
-        yield key_id, bytes(wrapped), b"account-data-key"
-    for key in stored:
-        yield key.key_id, bytes(key.wrapped_key), _bound(key)
+def count_keys(account: Account | None = None) -> Counter[str]:
+    """How many stored keys hang on which key of the environment."""
+    return Counter(row.key_id for row in _keepers(account))
+
+
+def _keepers(account: Account | None, **but_not: str) -> Iterator[Any]:
+    """Every row that keeps a wrapped key, in whichever app; with an account, those that are its own."""
+    keepers: list[Any] = [model for model in apps.get_models() if issubclass(model, KeepsKey)]
+    for model in keepers:
+        rows = model._base_manager.exclude(wrapped_key=b"").order_by("pk")
+        if account is not None and model is Account:
+            rows = rows.filter(pk=account.pk)
+        elif account is not None:
+            if not hasattr(model, "account_id"):
+                continue  # the installation's
+            rows = rows.filter(account_id=account.pk)
+        yield from rows.exclude(**but_not) if but_not else rows
 
 
 def _of_owner(account: Account | None) -> tuple[Any, Any]:
     accounts, stored = Account.objects.all(), DataKey.objects.exclude(wrapped_key=b"")
     return (accounts, stored) if account is None else (accounts.filter(pk=account.pk), stored.filter(account=account))
-
-
-def _bound(key: DataKey) -> bytes:
-    return wrapped_for(key.owner, key.purpose, key.number)
 
 
 def store_installation_keys() -> int:
@@ -157,18 +166,9 @@ def _store(account: Account | None, keys: dict[DataKey.Purpose, bytes]) -> int:
 
 def rewrap_keys(account: Account | None = None) -> int:
     """Puts stored keys under the newest key of the environment; how many were not."""
-    n, newest = 0, newest_key_id()
-    accounts, stored = _of_owner(account)
-    for row in accounts.exclude(key_id=newest).exclude(wrapped_key=b"").only("key_id", "wrapped_key", "key_made_under"):
-        key_id, wrapped = wrap_key(unwrap_key(row.key_id, bytes(row.wrapped_key)))
-        n += Account.objects.filter(pk=row.pk, key_id=row.key_id, wrapped_key=bytes(row.wrapped_key)).update(
-            key_id=key_id, wrapped_key=wrapped, key_made_under=row.key_made_under or row.key_id
-        )
-    for key in stored.exclude(key_id=newest):
-        key_id, wrapped = wrap_key(unwrap_key(key.key_id, bytes(key.wrapped_key), _bound(key)), _bound(key))
-        n += DataKey.objects.filter(pk=key.pk, key_id=key.key_id, wrapped_key=bytes(key.wrapped_key)).update(
-            key_id=key_id, wrapped_key=wrapped
-        )
+    n = 0
+    for row in _keepers(account, key_id=newest_key_id()):
+        n += rewrap(row, **({"key_made_under": row.key_made_under or row.key_id} if isinstance(row, Account) else {}))
     return n
 
 

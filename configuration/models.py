@@ -28,7 +28,7 @@ from callcenter_site.phone_numbers import (
     provider_of,
     validate_region,
 )
-from configuration.encryption import EncryptedTextField, new_wrapped_key
+from configuration.encryption import ACCOUNT_KEY, EncryptedTextField, KeepsKey, new_wrapped_key, wrapped_for
 from configuration.placeholders import check_placeholders
 from configuration.querysets import ImportRunQuerySet
 from configuration.scoping import AccountOwned, AccountQuerySet, AccountsQuerySet, Actor
@@ -40,7 +40,7 @@ def validate_time_zone(value: str) -> None:
         raise ValidationError(_("%(value)s is not an IANA time zone; write it like Asia/Shanghai."), params={"value": value})
 
 
-class Account(models.Model):
+class Account(KeepsKey, models.Model):
     """A customer's call center. Everything it owns carries its id."""
 
     class Language(models.TextChoices):
@@ -101,6 +101,9 @@ class Account(models.Model):
     def get_additional_data(self) -> dict[str, Any]:
         return {"account": self.pk}
 
+    def bound_to(self) -> bytes:
+        return ACCOUNT_KEY
+
     @property
     def is_open(self) -> bool:
         return self.terminated_at is None and self.restoring_since is None
@@ -110,7 +113,7 @@ class Account(models.Model):
         return zoneinfo.ZoneInfo(self.time_zone)
 
 
-class DataKey(models.Model):
+class DataKey(KeepsKey, models.Model):
     """A key of an account, or of the installation, wrapped by one from the environment (`configuration/encryption.py`)."""
 
     class Purpose(models.TextChoices):
@@ -146,6 +149,9 @@ class DataKey(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.owner = self.account_id or 0
         super().save(*args, **kwargs)
+
+    def bound_to(self) -> bytes:
+        return wrapped_for(self.owner, self.purpose, self.number)
 
 
 def in_one_line(text: str) -> str:

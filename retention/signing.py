@@ -15,10 +15,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from configuration.encryption import newest_key_id, unwrap_key, wrap_key
+from configuration.encryption import newest_key_id, rewrap, unwrap_key, wrap_key
 from retention.models import SigningKey
-
-_BOUND_TO = b"signing-key"
 
 
 def sign(payload: bytes) -> bytes:
@@ -61,26 +59,24 @@ def _private_key() -> Ed25519PrivateKey:
 
 
 def _unwrapped(row: SigningKey) -> Ed25519PrivateKey:
-    wrapped = bytes(row.wrapped_key)
-    raw = unwrap_key(row.key_id, wrapped, _BOUND_TO)
+    raw = unwrap_key(row.key_id, row.wrapped_key, row.bound_to())
     if row.key_id != newest_key_id():  # so that the older key of the environment can be taken away
-        key_id, fresh = wrap_key(raw, _BOUND_TO)
-        SigningKey.objects.filter(pk=row.pk, key_id=row.key_id).update(key_id=key_id, wrapped_key=fresh)
+        rewrap(row)
     return Ed25519PrivateKey.from_private_bytes(raw)
 
 
 def _make() -> None:
     """The first key has a fixed id: of two who make it at once, one stores theirs and both use it."""
     key = Ed25519PrivateKey.generate()
-    key_id, wrapped = wrap_key(key.private_bytes_raw(), _BOUND_TO)
-    public = key.public_key().public_bytes_raw()
+    row = SigningKey(pk=1, public_key=key.public_key().public_bytes_raw(), made_at=timezone.now())
+    row.key_id, row.wrapped_key = wrap_key(key.private_bytes_raw(), row.bound_to())
     try:
         with transaction.atomic():
-            row = SigningKey(pk=1, public_key=public, key_id=key_id, wrapped_key=wrapped, made_at=timezone.now())
             row.save(force_insert=True)
     except IntegrityError:
         if not SigningKey.objects.exclude(wrapped_key=b"").exists():  # one from the environment has that place
-            SigningKey.objects.create(public_key=public, key_id=key_id, wrapped_key=wrapped, made_at=timezone.now())
+            row.pk = None
+            row.save(force_insert=True)
 
 
 def _note(key: Ed25519PrivateKey) -> None:

@@ -14,7 +14,7 @@ from agents.models import Agent, AgentPhone
 from callcenter_site.phone_numbers import canonical, is_number, mask
 from callcenter_site.subjects import Subject, SubjectKind
 from calls.models import Call
-from configuration.encryption import DecryptionError, blind_index, newest_key_id, unwrap_key, wrap_key
+from configuration.encryption import DecryptionError, blind_index, newest_key_id, rewrap, unwrap_key, wrap_key
 from configuration.models import Account, ServiceNumber
 from retention.models import DeletionRequest
 from retention.models.requests import SubjectRequest
@@ -88,7 +88,7 @@ def _clean_days(first: Any, last: Any) -> dict[str, Any]:
 def seal(request: SubjectRequest, said: dict[str, Any]) -> None:
     """Sets the request's key, value and hash. The row is not saved."""
     key = os.urandom(32)
-    request.key_id, request.wrapped_key = wrap_key(key, _bound(request))
+    request.key_id, request.wrapped_key = wrap_key(key, request.bound_to())
     request.value = _encrypted(key, request, said)
     request.subject_hash = subject_hash(request.account_id, request.kind, said)
 
@@ -102,12 +102,11 @@ def said_in(request: SubjectRequest) -> dict[str, Any] | None:
     """What was asked for; None: nobody can read it any more."""
     if not request.wrapped_key:
         return None
-    key = unwrap_key(request.key_id, bytes(request.wrapped_key), _bound(request))
+    key = unwrap_key(request.key_id, bytes(request.wrapped_key), request.bound_to())
     stored = bytes(request.value)
-    said: dict[str, Any] = json.loads(AESGCM(key).decrypt(stored[:_NONCE], stored[_NONCE:], _bound(request)))
+    said: dict[str, Any] = json.loads(AESGCM(key).decrypt(stored[:_NONCE], stored[_NONCE:], request.bound_to()))
     if request.key_id != newest_key_id():  # so that the older key of the environment can be taken away
-        request.key_id, request.wrapped_key = wrap_key(key, _bound(request))
-        type(request)._base_manager.filter(pk=request.pk).update(key_id=request.key_id, wrapped_key=request.wrapped_key)
+        rewrap(request)
     return said
 
 
@@ -122,7 +121,7 @@ def bring_up_to_date(request: SubjectRequest) -> None:
     now = _told_of(agent)
     for name in ("names", "numbers"):
         said[name] = sorted({*said[name], *now[name]})
-    key = unwrap_key(request.key_id, bytes(request.wrapped_key), _bound(request))
+    key = unwrap_key(request.key_id, bytes(request.wrapped_key), request.bound_to())
     request.value = _encrypted(key, request, said)
     type(request)._base_manager.filter(pk=request.pk).update(value=request.value)
 
@@ -172,10 +171,6 @@ def shown(request: SubjectRequest, *, in_full: bool) -> str:
             return ""
 
 
-def _bound(request: SubjectRequest) -> bytes:
-    return f"{request._meta.db_table}:{request.account_id}:{request.kind}".encode()
-
-
 def _encrypted(key: bytes, request: SubjectRequest, said: dict[str, Any]) -> bytes:
     nonce = os.urandom(_NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, json.dumps(said).encode(), _bound(request))
+    return nonce + AESGCM(key).encrypt(nonce, json.dumps(said).encode(), request.bound_to())

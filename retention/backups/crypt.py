@@ -76,10 +76,7 @@ class Keys:
     @staticmethod
     def _stored(account_id: int) -> dict[int, bytes]:
         rows = DataKey.objects.filter(owner=account_id, purpose=DataKey.Purpose.BACKUP).exclude(wrapped_key=b"")
-        return {
-            row.number: unwrap_key(row.key_id, bytes(row.wrapped_key), wrapped_for(account_id, row.purpose, row.number))
-            for row in rows
-        }
+        return {row.number: unwrap_key(row.key_id, row.wrapped_key, row.bound_to()) for row in rows}
 
     @staticmethod
     def _make(account_id: int) -> None:

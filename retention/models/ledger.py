@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
+from configuration.encryption import KeepsKey
 from configuration.models import Account
 from retention.querysets import WholeAccountQuerySet
 
@@ -77,7 +78,7 @@ class LedgerAnchor(models.Model):
         return f"#{self.position}"
 
 
-class SigningKey(models.Model):
+class SigningKey(KeepsKey, models.Model):
     """An Ed25519 key of the installation; its private half is wrapped by a key from the environment."""
 
     public_key = Sha256Field()
@@ -90,3 +91,6 @@ class SigningKey(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    def bound_to(self) -> bytes:
+        return b"signing-key"

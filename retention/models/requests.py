@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.fields import Sha256Field
 from callcenter_site.subjects import SubjectKind
+from configuration.encryption import KeepsKey
 from configuration.scoping import AccountOwned
 from retention.querysets import WholeAccountQuerySet
 
@@ -21,7 +22,7 @@ KINDS = [
 ]
 
 
-class SubjectRequest(AccountOwned):
+class SubjectRequest(KeepsKey, AccountOwned):
     """Whom or what it is about stands encrypted under a key of the request alone, which is destroyed a week after its end."""
 
     kind = models.CharField(_("about"), max_length=8, choices=KINDS, editable=False)
@@ -50,6 +51,9 @@ class SubjectRequest(AccountOwned):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    def bound_to(self) -> bytes:
+        return f"{self._meta.db_table}:{self.account_id}:{self.kind}".encode()
 
 
 class DeletionRequest(SubjectRequest):

@@ -1,7 +1,9 @@
 """Deletion requests from the day they come to the certificate, and every way in which they may be held up."""
 
 import datetime as dt
+import io
 import json
+import os
 
 import pytest
 from django.core import mail
@@ -13,8 +15,10 @@ from django.db import IntegrityError
 from agents.models import Agent
 from callcenter_site.subjects import Erased, Page, Store, SubjectKind
 from calls.models import Call
+from configuration import encryption
+from configuration.key_rotation import RotationRefused, rotate
 from configuration.models import Account, DataKey, Role
-from retention import certificate, deadlines, deletion, holds, outbox, stores, subject_values
+from retention import access_request, certificate, deadlines, deletion, holds, outbox, signing, stores, subject_values
 from retention.models import DeletionRequest, ErasureStep, FileDeletion, LedgerEntry, LegalHold
 from tests.factories import AccountFactory, AgentFactory, CallFactory, RecordingFactory
 from tests.retention.test_subjects import dump, everywhere, files_left
@@ -124,6 +128,51 @@ def test_whom_it_was_about_is_unreadable_a_week_after_its_end(account, boss):
     assert deletion.forget_subjects(at=NOW + dt.timedelta(days=7, seconds=1)) == 1
     request.refresh_from_db()
     assert subject_values.said_in(request) is None and request.subject_hash is None
+
+
+def test_after_a_rotation_the_old_key_can_go_and_a_request_that_waits_still_opens(account, boss, settings):
+    CallFactory(account=account, calling_number=NUMBER, started_at=NOW - dt.timedelta(hours=1))
+    request = go_on(ask(account, boss))
+    asked = access_request.open_request(account=account, kind="number", said={"number": NUMBER}, by=boss, at=NOW)
+    signed = signing.sign(b"before")
+    (old,) = settings.ENCRYPTION_KEYS
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS | {"newer": os.urandom(32)}
+    encryption.forget_keys()
+    assert f"{old}: 4 other keys" in checked()  # of two requests, of signatures, of the backups
+    rotate()
+    assert "newer: 6 other keys (newest)" in checked() and old not in checked()  # with the installation's
+    assert rotate().did_nothing
+    settings.ENCRYPTION_KEYS = {"newer": settings.ENCRYPTION_KEYS["newer"]}
+    encryption.forget_keys()
+    request.refresh_from_db()
+    asked.refresh_from_db()
+    assert subject_values.said_in(request) == subject_values.said_in(asked) == {"number": NUMBER}
+    assert signing.sign(b"before") == signed
+    deletion.approve(request, by=boss, at=NOW)
+    assert go_on(request).state == State.COMPLETED and not Call.objects.exists()
+
+
+def checked():
+    said = io.StringIO()
+    call_command("rotate_keys", "--check", stdout=said)
+    return said.getvalue()
+
+
+def test_a_rotation_that_lacks_the_key_of_a_request_is_refused(account, boss, settings):
+    ask(account, boss)
+    rotate()
+    DeletionRequest.objects.update(key_id="gone")
+    with pytest.raises(RotationRefused, match="gone: missing, needed by 1"):
+        rotate()
+
+
+def test_a_destroyed_key_stays_destroyed_whoever_had_read_the_request_before(account, boss, settings):
+    request = done(ask(account, boss), boss)
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS | {"newer": os.urandom(32)}
+    deletion.forget_subjects(at=NOW + dt.timedelta(days=8))
+    assert subject_values.said_in(request) == {"number": NUMBER}  # as it was read
+    request.refresh_from_db()
+    assert (request.key_id, bytes(request.wrapped_key)) == ("", b"")
 
 
 @pytest.mark.parametrize("written", ["", "abc", "12", "liwei@example.com"])

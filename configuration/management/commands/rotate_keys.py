@@ -90,6 +90,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{slugs[owner]:<30} {number or '?':>8}  {wrapped:<20} {values[owner, number]:>9}")
         for key_id, n in sorted(wrapped_by.items()):
             self.stdout.write(f"{key_id}: {n} data keys" + (" (newest)" if key_id == newest_key_id() else ""))
+        for key_id, n in sorted((key_rotation.count_keys(only) - wrapped_by).items()):
+            self.stdout.write(f"{key_id}: {n} other keys" + (" (newest)" if key_id == newest_key_id() else ""))
         if only is None and not DataKey.objects.filter(owner=INSTALLATION).exists():
             self.stdout.write(
                 "The installation's keys still follow from the first of ENCRYPTION_KEYS: run rotate_keys to store them."

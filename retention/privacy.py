@@ -7,8 +7,8 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import number_format
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from agents.models import Agent, StatusChange
 from analytics.models import CallTotal
@@ -82,7 +82,7 @@ class Category:
 
 def categories(account: Account, *, at: dt.datetime) -> list[Category]:
     """Counting large tables takes a while, so what was counted within the last minute is shown again."""
-    key = f"retention:kept:{account.pk}"
+    key = f"retention:kept:{account.pk}:{get_language()}"
     found: list[Category] | None = cache.get(key)
     if found is None:
         found = _count(account, at)

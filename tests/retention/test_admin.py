@@ -231,6 +231,13 @@ def test_the_privacy_page_says_what_is_kept_what_goes_next_and_what_proves_it(
     assert (calls.n, calls.since, calls.n_next) == (1, call.ended_on, 1)
 
 
+def test_two_who_read_the_privacy_page_within_a_minute_each_read_their_language(account, chief, client):
+    for language, said in (("en", "a week"), ("zh-hans", None), ("en", "a week")):
+        client.cookies["django_language"] = language
+        kept = {str(one.kept) for one in client.get(reverse("retention:privacy")).context["categories"]}
+        assert (said in kept) if said else ("a week" not in kept)
+
+
 def test_whoever_may_not_see_it_gets_no_privacy_page(account, client):
     client.force_login(AgentFactory(account=account, kind=Role.Kind.SUPERVISOR), backend="agents.sign_in.RoleBackend")
     assert client.get(reverse("retention:privacy")).status_code == 403

@@ -21,7 +21,7 @@ TIMED = frozenset({Lifetime.CALL_DATA, Lifetime.COUNTS, Lifetime.RAW_EVENTS, Lif
 def check_declarations(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     found = list(problems_of(KEPT, apps.get_models(include_auto_created=True)))
     return found or [
-        Error(problem + ".", hint="See retention/backups/kinds.py.", id="retention.E007") for problem in kinds.problems(KEPT)
+        Error(problem + ".", hint="See retention/backups/kinds.py.", id="retention.E008") for problem in kinds.problems(KEPT)
     ]
 
 

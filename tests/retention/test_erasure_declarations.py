@@ -8,7 +8,8 @@ from django.core.checks import run_checks
 from django.db import models
 
 from callcenter_site.erasure import Kept, Lifetime
-from retention.checks import problems_of
+from retention.backups import kinds
+from retention.checks import check_declarations, problems_of
 from retention.erasure import KEPT
 
 TABLES = apps.get_models(include_auto_created=True)
@@ -60,6 +61,11 @@ def test_a_file_field_that_its_line_does_not_name_fails_the_check():
 def test_what_is_kept_for_a_time_names_its_clock():
     kept = [replace(line, clock="") if line.model == "calls.Call" else line for line in KEPT]
     assert ids(kept) == ["retention.E006"]
+
+
+def test_what_could_not_be_restored_fails_a_check_of_its_own(monkeypatch):
+    monkeypatch.setattr(kinds, "problems", lambda kept: ["calls.Fax is restored before calls.Call, which it points to"])
+    assert [problem.id for problem in check_declarations(None)] == ["retention.E008"]
 
 
 def test_every_row_below_a_call_lives_as_long_as_the_call():

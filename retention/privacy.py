@@ -161,7 +161,7 @@ def state(account: Account, *, at: dt.datetime) -> dict[str, Any]:
         "verified_at": head.verified_at if head else None,
         "n_problems": head.n_problems if head else 0,
         "backups": BackupObject.objects.for_account(account)
-        .exclude(kind="manifest")
+        .without_manifest()
         .aggregate(
             n=Count("pk"), n_bad=Count("pk", filter=~Q(error="")), size=Sum("n_bytes"), first=Min("day"), read=Max("verified_at")
         ),

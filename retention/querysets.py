@@ -12,3 +12,9 @@ class WholeAccountQuerySet(AccountQuerySet):
     def visible_to(self, actor: Actor) -> Self:
         rows = super().visible_to(actor)
         return rows if sees_account(actor) else rows.none()
+
+
+class BackupObjectQuerySet(WholeAccountQuerySet):
+    def without_manifest(self) -> Self:
+        """The objects with rows in them."""
+        return self.exclude(kind=self.model.MANIFEST)

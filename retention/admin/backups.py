@@ -12,7 +12,6 @@ from unfold.decorators import display
 
 from callcenter_site.admin import FactAdmin
 from retention.backups.kinds import TITLES
-from retention.backups.manifest import KIND as MANIFEST
 from retention.backups.objects import ERRORS
 from retention.models import BackupObject
 
@@ -44,7 +43,7 @@ class BackupObjectAdmin(FactAdmin):
     actions: Any = []
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).exclude(kind=MANIFEST)
+        return super().get_queryset(request).without_manifest()
 
     @display(description=_("Kind of data"))
     def shown_kind(self, row: BackupObject) -> Any:

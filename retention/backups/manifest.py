@@ -28,7 +28,7 @@ from retention.backups.crypt import Keys, Unreadable
 from retention.backups.objects import LEASE, new_name
 from retention.models import BackupObject
 
-KIND = "manifest"
+KIND = BackupObject.MANIFEST
 DAY = dt.date(2000, 1, 1)
 """The manifest's row has a kind and a day as every object's; it is one."""
 FORMAT = 1
@@ -153,7 +153,7 @@ def adopt(account: Account, manifest: Manifest) -> bool:
 
 def _content(account: Account, version: int, keys: Keys) -> dict[str, Any]:
     stored = Account.objects.filter(pk=account.pk).values("key_id", "wrapped_key", "key_made_under").get()
-    objects = BackupObject.objects.for_account(account).exclude(key="").exclude(kind=KIND).order_by("day", "kind")
+    objects = BackupObject.objects.for_account(account).without_manifest().exclude(key="").order_by("day", "kind")
     return {
         "format": FORMAT,
         "account": account.pk,

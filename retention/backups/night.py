@@ -202,7 +202,7 @@ class _Night:
                 drop(one, at=self.at, cause=f"backup:{self.run.pk}")
 
     def _read_again(self) -> None:
-        old = BackupObject.objects.for_account(self.account).exclude(key="")
+        old = BackupObject.objects.for_account(self.account).without_manifest().exclude(key="")
         old = old.filter(verified_at__lt=timezone.now() - READ_AGAIN_AFTER).order_by("verified_at", "pk")
         for one in old[:READ_AGAIN_AT_MOST]:
             self.run.n_failed += not verify(one, keys=self.keys)

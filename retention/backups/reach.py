@@ -19,7 +19,6 @@ from configuration.models import Account
 from retention import holds, outbox, policy
 from retention.backups.crypt import Keys, Unreadable
 from retention.backups.kinds import EXPIRING, Kind
-from retention.backups.manifest import KIND as MANIFEST
 from retention.backups.manifest import write_manifest
 from retention.backups.objects import Busy, Superseded, drop, paged, replace, rows_in
 from retention.backups.rows import Row
@@ -141,7 +140,7 @@ def forget_account(*, account: Account, at: dt.datetime, cause: str) -> int:
         if holds.is_held(account=account):
             return 0
         rows = list(BackupObject.objects.for_account(account).order_by("-kind").select_for_update())
-        rows.sort(key=lambda row: row.kind != MANIFEST)
+        rows.sort(key=lambda row: row.kind != BackupObject.MANIFEST)
         for row in rows:
             outbox.put(account=account, keys=[row.key, row.loose_key], at=at, cause=cause)
         BackupObject.objects.filter(pk__in=[row.pk for row in rows]).delete()
@@ -151,7 +150,7 @@ def forget_account(*, account: Account, at: dt.datetime, cause: str) -> int:
 def _objects(
     account: Account, days: Collection[dt.date] | None, kinds: Collection[str] | None, after: Place | None = None
 ) -> Iterator[BackupObject]:
-    rows = BackupObject.objects.for_account(account).exclude(key="").exclude(kind=MANIFEST)
+    rows = BackupObject.objects.for_account(account).without_manifest().exclude(key="")
     if after:
         day, pk = dt.date.fromisoformat(after[0]), int(after[1])
         rows = rows.filter(Q(day__gt=day) | Q(day=day, pk__gt=pk))

@@ -25,7 +25,6 @@ from retention import holds
 from retention.backups import source
 from retention.backups.crypt import Keys
 from retention.backups.kinds import Kind, places, places_of
-from retention.backups.manifest import KIND as MANIFEST
 from retention.backups.manifest import write_manifest
 from retention.backups.night import night
 from retention.backups.objects import replace
@@ -96,7 +95,7 @@ def count_subject(*, subject: Subject, beat: Callable[[], None] | None = None) -
 
 
 def _n_rows(account: Account) -> int:
-    return BackupObject.objects.for_account(account).exclude(kind=MANIFEST).aggregate(n=Sum("n_rows"))["n"] or 0
+    return BackupObject.objects.for_account(account).without_manifest().aggregate(n=Sum("n_rows"))["n"] or 0
 
 
 def _nothing_stays(page: Sequence[Row]) -> Sequence[Row | None]:

@@ -4,11 +4,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from configuration.scoping import AccountOwned
-from retention.querysets import WholeAccountQuerySet
+from retention.querysets import BackupObjectQuerySet
 
 
 class BackupObject(AccountOwned):
     """One object in the store: what one kind of data was on one local day. Its row comes before it and goes with it."""
+
+    MANIFEST = "manifest"
+    """The kind of the one object that names the others (`retention/backups/manifest.py`)."""
 
     kind = models.CharField(_("kind of data"), max_length=20)
     day = models.DateField(_("day"), help_text=_("By the account's calendar. Of what is not kept by day: whose night it was."))
@@ -29,7 +32,7 @@ class BackupObject(AccountOwned):
     verified_at = models.DateTimeField(_("verified"), null=True, help_text=_("When it was last read back, opened and counted."))
     error = models.CharField(_("error"), max_length=60, blank=True, help_text="A code of `retention.backups.write.ERRORS`.")
 
-    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
+    objects = BackupObjectQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("backup")

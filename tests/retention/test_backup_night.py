@@ -337,6 +337,17 @@ def test_a_missing_object_is_found_by_reading_back(account):
     assert (run.state, there.error) == ("failed", "missing")
 
 
+def test_after_an_outage_objects_are_read_back_and_the_manifest_which_is_none_is_no_failure(account):
+    ended(account)
+    back_up(account=account, at=AT)
+    long_ago = timezone.now() - dt.timedelta(days=8)
+    BackupObject.objects.update(verified_at=long_ago)
+    run = back_up(account=account, at=AT + dt.timedelta(days=1))
+    assert (run.state, run.n_failed) == ("done", 0)
+    assert not BackupObject.objects.exclude(error="").exists()
+    assert not BackupObject.objects.without_manifest().filter(verified_at__lte=long_ago).exists()
+
+
 def test_the_state_of_seven_nights_is_kept(account):
     for n in range(9):
         back_up(account=account, at=AT + dt.timedelta(days=n))

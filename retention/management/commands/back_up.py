@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
     def _verify(self, account: Account, options: dict[str, Any]) -> bool:
         keys = Keys.of(account.pk)
-        rows = BackupObject.objects.for_account(account).exclude(key="").exclude(kind="manifest")
+        rows = BackupObject.objects.for_account(account).without_manifest().exclude(key="")
         bad = [one for one in rows.order_by("day", "kind").iterator() if not verify(one, keys=keys)]
         self.stdout.write(f"{account.slug}: {rows.count()} objects read back, {len(bad)} bad")
         self._tell_errors(account)

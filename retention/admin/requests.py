@@ -45,7 +45,7 @@ def pressing_badge(request: HttpRequest) -> str:
     account_id = getattr(request.user, "account_id", None)
     if account_id is None or not request.user.has_perm("retention.view_deletionrequest"):
         return ""
-    return str(len(deadlines.pressing(account_id, at=timezone.now())) or "")
+    return str(deadlines.n_pressing(account_id, at=timezone.now()) or "")
 
 
 def _person(pk: int | None, account_id: int) -> str:

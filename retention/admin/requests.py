@@ -1,5 +1,6 @@
 """Deletion and access requests in the admin: entered, decided, followed to their end."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -206,7 +207,7 @@ class DeletionRequestAdmin(_RequestAdmin):
             "opts": self.opts,
             "row": row,
             "subject": subject_values.shown(row, in_full=request.user.has_perm(SEE_FULL_NUMBER)),
-            "steps": [_step(step, row) for step in steps],
+            "steps": _steps(row, steps),
             "n_found": sum(step.n_found for step in steps),
             "left_in_words": "" if row.is_over else days_in_words(row.days_left(at=at)),
             "is_pressing": not row.is_over and row.days_left(at=at) < deadlines.AHEAD[0],
@@ -230,8 +231,8 @@ class DeletionRequestAdmin(_RequestAdmin):
 
     def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self._request_shown(request, object_id)
-        steps = ErasureStep.objects.filter(request=row).order_by("position")
-        answer = {"state": row.state, "steps": {step.store: _step(step, row) for step in steps}}
+        steps = _steps(row, ErasureStep.objects.filter(request=row).order_by("position"))
+        answer = {"state": row.state, "steps": {step["store"]: step for step in steps}}
         return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
     def decide_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -281,10 +282,15 @@ def _attached(response: HttpResponse, name: str) -> HttpResponse:
     return response
 
 
-def _step(step: ErasureStep, row: DeletionRequest) -> dict[str, Any]:
+def _steps(row: DeletionRequest, steps: Iterable[ErasureStep]) -> list[dict[str, Any]]:
+    titles = stores.titles(row.kind)
+    return [_step(step, titles) for step in steps]
+
+
+def _step(step: ErasureStep, titles: dict[str, Any]) -> dict[str, Any]:
     return {
         "store": step.store,
-        "title": str(stores.titles(row.kind).get(step.store, step.store)),
+        "title": str(titles.get(step.store, step.store)),
         "state": step.state,
         "state_in_words": str(step.get_state_display()),
         "found": step.n_found,

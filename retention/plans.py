@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -35,17 +36,6 @@ def note(*, plan: StoragePlan, at: dt.datetime) -> None:
         append(kind=LedgerKind.PLAN, account_id=plan.account_id, at=at, store=plan.kind, counts=counts)
 
 
-def open_plan(
-    *, account: Account, kind: str, months: int, from_day: dt.date, to_day: dt.date | None, at: dt.datetime
-) -> StoragePlan:
-    plan = StoragePlan(account=account, kind=kind, months=months, from_day=from_day, to_day=to_day, made_at=at)
-    plan.full_clean()
-    with transaction.atomic():
-        plan.save()
-        note(plan=plan, at=at)
-    return plan
-
-
 class Lapsed(NamedTuple):
     plan: StoragePlan
     ended_on: dt.date
@@ -53,18 +43,16 @@ class Lapsed(NamedTuple):
     """The last day of its grace."""
 
 
-def lapsed(account: Account, *, today: dt.date) -> list[Lapsed]:
+def lapsed(counting: Sequence[StoragePlan], *, today: dt.date) -> list[Lapsed]:
     """Plans in their grace whose end will shorten what is kept: no other goes on for as long."""
-    counting = policy.counting_plans(account, today=today)
     over = [Lapsed(plan, plan.to_day, plan.to_day + policy.GRACE) for plan in counting if plan.to_day and plan.to_day < today]
-    rest = months_after(account, today=today)
+    rest = months_after(counting, today=today)
     return [one for one in over if one.plan.months > rest]
 
 
-def months_after(account: Account, *, today: dt.date) -> int:
+def months_after(counting: Sequence[StoragePlan], *, today: dt.date) -> int:
     """For how many months calls are kept once every grace that runs is over."""
-    counting = policy.counting_plans(account, today=today)
-    return max([policy.KEPT_MONTHS, *(plan.months for plan in counting if plan.to_day is None or plan.to_day >= today)])
+    return policy.longest(plan for plan in counting if plan.to_day is None or plan.to_day >= today)
 
 
 def tell_of_ends(*, at: dt.datetime) -> int:
@@ -75,8 +63,9 @@ def tell_of_ends(*, at: dt.datetime) -> int:
     n_told = 0
     for account in Account.objects.filter(terminated_at=None).order_by("pk"):
         today = policy.local_day(account, at)
-        for one in lapsed(account, today=today):
-            n_told += _tell(account, one, today=today, at=at)
+        counting = policy.counting_plans(account, today=today)
+        for one in lapsed(counting, today=today):
+            n_told += _tell(account, one, rest=months_after(counting, today=today), today=today, at=at)
     return n_told
 
 
@@ -87,7 +76,7 @@ def step_due(one: Lapsed, *, today: dt.date) -> str:
     return Step.START
 
 
-def _tell(account: Account, one: Lapsed, *, today: dt.date, at: dt.datetime) -> int:
+def _tell(account: Account, one: Lapsed, *, rest: int, today: dt.date, at: dt.datetime) -> int:
     plan, ended_on, counts_to = one
     step = step_due(one, today=today)
     if PlanNotice.objects.filter(plan=plan, to_day=ended_on, step=step).exists():
@@ -97,7 +86,7 @@ def _tell(account: Account, one: Lapsed, *, today: dt.date, at: dt.datetime) -> 
         "ended": ended_on.isoformat(),
         "day": counts_to.isoformat(),
         "months": plan.months,
-        "rest": months_after(account, today=today),
+        "rest": rest,
         "link": telling.address_of("admin:retention_storageplan_changelist"),
     }
     try:

@@ -6,6 +6,7 @@ always compared by their expiry, and `today - 6 months` is computed by nobody.
 
 import calendar
 import datetime as dt
+from collections.abc import Iterable
 
 from django.db.models import Q
 
@@ -47,7 +48,11 @@ def is_expired(day: dt.date, *, today: dt.date, months: int = KEPT_MONTHS) -> bo
 def months(account: Account | int, *, today: dt.date) -> int:
     """For how many months an account's calls are kept on a day of its calendar: the promise, or a longer plan that runs or is
     in its grace."""
-    return max([KEPT_MONTHS, *(plan.months for plan in counting_plans(account, today=today))])
+    return longest(counting_plans(account, today=today))
+
+
+def longest(plans: Iterable[StoragePlan]) -> int:
+    return max([KEPT_MONTHS, *(plan.months for plan in plans)])
 
 
 def counting_plans(account: Account | int, *, today: dt.date) -> list[StoragePlan]:

@@ -1,6 +1,7 @@
 """What an auditor asks of an account: what is kept, since when, how much, what goes next, and what proves it."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,16 +139,15 @@ def _count(account: Account, at: dt.datetime) -> list[Category]:
     ]
 
 
-def state(account: Account, *, at: dt.datetime) -> dict[str, Any]:
-    """Everything the page of an account shows beside its categories."""
+def state(account: Account, *, counting: Sequence[StoragePlan], at: dt.datetime) -> dict[str, Any]:
+    """Everything the page of an account shows beside its categories. `counting`: its plans of today (`policy.py`)."""
     today = policy.local_day(account, at)
     runs = PurgeRun.objects.for_account(account)
     head = LedgerHead.objects.first()
-    counting = policy.counting_plans(account, today=today)
-    lapsed = {one.plan.pk for one in plans.lapsed(account, today=today)}
+    lapsed = {one.plan.pk for one in plans.lapsed(counting, today=today)}
     return {
-        "months": policy.months(account, today=today),
-        "months_after": plans.months_after(account, today=today),
+        "months": policy.longest(counting),
+        "months_after": plans.months_after(counting, today=today),
         "plans": [(plan, plan.pk in lapsed, plan.to_day + policy.GRACE if plan.to_day else None) for plan in counting],
         "plans_to_come": list(StoragePlan.objects.for_account(account).filter(from_day__gt=today).order_by("from_day")),
         "last_done": runs.filter(state=PurgeRun.State.DONE).first(),
@@ -175,12 +175,12 @@ def state(account: Account, *, at: dt.datetime) -> dict[str, Any]:
     }
 
 
-def warnings(account: Account, *, at: dt.datetime) -> list[tuple[Any, str]]:
+def warnings(account: Account, *, counting: Sequence[StoragePlan], at: dt.datetime) -> list[tuple[Any, str]]:
     """What administrators must look at, and the route where."""
     today = policy.local_day(account, at)
     found: list[tuple[Any, str]] = []
-    rest = plans.months_after(account, today=today)
-    for one in plans.lapsed(account, today=today):
+    rest = plans.months_after(counting, today=today)
+    for one in plans.lapsed(counting, today=today):
         text = _("A storage plan has lapsed. Calls older than %(months)s months are deleted after %(day)s.")
         found.append((text % {"day": one.counts_to.isoformat(), "months": rest}, "admin:retention_storageplan_changelist"))
     if PurgeRun.objects.for_account(account).filter(state=PurgeRun.State.WAITING).exists():

@@ -24,14 +24,15 @@ def of_the_account(request: HttpRequest) -> HttpResponse:
     if not user.has_perm(SEE) or user.account is None or not sees_account(user):
         raise PermissionDenied
     at = timezone.now()
-    state = privacy.state(user.account, at=at)
+    counting = policy.counting_plans(user.account, today=policy.local_day(user.account, at))
+    state = privacy.state(user.account, counting=counting, at=at)
     last, open_run = state["last_done"], state["open_run"]
     context = {
         **admin.site.each_context(request),
         "title": _("Privacy"),
         "promise": privacy.PROMISE,
         "categories": privacy.categories(user.account, at=at),
-        "warnings": privacy.warnings(user.account, at=at),
+        "warnings": privacy.warnings(user.account, counting=counting, at=at),
         "last_deleted": in_words(last.counts) if last else "",
         "open_error": in_readers_language(open_run.error, ERRORS) if open_run else "",
         "grace_days": policy.GRACE.days,

@@ -222,7 +222,7 @@ def test_the_privacy_page_says_what_is_kept_what_goes_next_and_what_proves_it(
     make_run(account, counts={"calls": 3})
     make_run(account, state="waiting")
     StoragePlan.objects.create(account=account, kind="trial", months=9, from_day=dt.date(2020, 1, 1), to_day=timezone.localdate())
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(40):
         page = client.get(reverse("retention:privacy"))
     shown = page.content.decode()
     assert "A purge waits for your confirmation" in shown

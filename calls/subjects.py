@@ -205,14 +205,16 @@ def _show_calls(subject: Subject, ids: list[Any]) -> Iterable[dict[str, Any]]:
         .values_list("call_id", "step", "input", "input_kind", "input_at")
     ):
         steps.setdefault(call_id, []).append({"step": step, "input": said, "kind": kind, "entered_at": at})
+    sounds: dict[str, dict[int, list[Any]]] = {}
+    for model in _AUDIO:
+        of_calls = sounds[model._meta.model_name or ""] = {}
+        for said in model._default_manager.filter(call_id__in=ids).values(
+            "call_id", "recorded_at", "duration_seconds", "state", "n_bytes"
+        ):
+            of_calls.setdefault(said.pop("call_id"), []).append(said)
     for pk, *values in calls.values_list("pk", *columns):
-        sounds = {
-            model._meta.model_name: list(
-                model._default_manager.filter(call_id=pk).values("recorded_at", "duration_seconds", "state", "n_bytes")
-            )
-            for model in _AUDIO
-        }
-        yield dict(zip(columns, values, strict=True)) | {"ivr_steps": steps.get(pk, [])} | sounds
+        heard = {name: of_calls.get(pk, []) for name, of_calls in sounds.items()}
+        yield dict(zip(columns, values, strict=True)) | {"ivr_steps": steps.get(pk, [])} | heard
 
 
 # --- In the calls of others ------------------------------------------------------------------------------------------

@@ -334,7 +334,7 @@ class _Worker:
                 state=StepState.WAITING, cursor=None, n_held=0, n_left=None, attempts=0, error=""
             )
             subject = subject_values.subject_of(self.request, up_to=at)
-            if not self._is_held_whole(subject):
+            if not holds.look(self.request.account_id).names(subject):
                 calls.remember(subject, at=at)
             self.mark(state=State.RUNNING, started_at=self.request.started_at or at, up_to=at, n_passes=self.request.n_passes + 1)
 
@@ -400,7 +400,7 @@ class _Worker:
             step.n_held += done.n_held
 
         with transaction.atomic():
-            is_held = self._is_held_whole(subject)
+            is_held = holds.look(self.request.account_id).names(subject)
         if is_held:
             n_held = backups.search_subject(subject=subject, beat=self.mark).n_rows
             told([], Rewritten(0, n_held, 0, n_held, 0))
@@ -436,10 +436,11 @@ class _Worker:
         n_deleted = n_held = 0
         with transaction.atomic():
             self.mark()
-            if page.ids and self._is_held_whole(subject):
+            held = holds.look(self.request.account_id) if page.ids else None
+            if held is not None and held.names(subject):
                 n_held = len(page.ids)
-            elif page.ids:
-                work.held_calls = holds.held_calls(account=self.request.account_id) if _any_holds(self.request) else None
+            elif held is not None:
+                work.held_calls = held.calls
                 n_deleted, n_held = store.erase(subject, page.ids, work)
             ErasureStep.objects.filter(pk=step.pk).update(
                 state=StepState.RUNNING,
@@ -458,14 +459,6 @@ class _Worker:
     def _keep_figures(self, subject: Subject, ids: list[int]) -> None:
         if subject.kind != SubjectKind.ACCOUNT:  # its figures go as well
             keep_counts(account=self.request.account, call_ids=ids, unnamed=subject.numbers)
-
-    def _is_held_whole(self, subject: Subject) -> bool:
-        """Whether a hold names the subject itself, or everything there is."""
-        account_id = self.request.account_id
-        if holds.is_held(account=account_id):
-            return True
-        named = holds.held_subjects(account=account_id)
-        return bool(named.numbers & subject.numbers) or subject.agent_id in named.agents
 
     def _again_on_deadlock(self, work: Callable[[], None]) -> None:
         for attempt in range(8):
@@ -549,11 +542,6 @@ class _Worker:
             entry = _tell(self.request, LedgerKind.REQUEST_COMPLETED, at=at, counts=deleted_by_store(self.request))
             told, signature = certificate.make(self.request, entry=entry, at=at)
             self.mark(state=State.COMPLETED, finished_at=at, certificate=told, signature=signature)
-
-
-def _any_holds(request: DeletionRequest) -> bool:
-    holds.enter(request.account_id)
-    return bool(holds.open_holds(request.account_id).exists())
 
 
 def forget_subjects(*, at: dt.datetime) -> int:

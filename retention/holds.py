@@ -6,7 +6,8 @@ as well: a hold that stands is seen by every deletion that begins after it, and 
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
 from callcenter_site.erasure import is_counting_only
+from callcenter_site.subjects import Subject
 from calls.envelope import call_key_of
 from calls.models import Call, CallLeg, CallSeenBy
 from configuration.models import Account
@@ -25,11 +27,38 @@ from retention.models.holds import number_hash
 Kind = LegalHold.Kind
 
 
-class HeldSubjects(NamedTuple):
-    """Whom holds name: numbers in their canonical form, ids of agents."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an account's holds keep."""
 
+    is_whole: bool
+    """Whether the whole account is under a hold."""
+    calls: Q | None
+    """True of the calls under one; None: there is no hold at all."""
     numbers: frozenset[str]
+    """In their canonical form."""
     agents: frozenset[int]
+    days: tuple[tuple[dt.date, dt.date], ...]
+    """Local days, first and last, whose data of any kind stays."""
+
+    @property
+    def is_any(self) -> bool:
+        return self.calls is not None
+
+    def kept(self, calls: Any) -> Any:
+        """Of these calls, those under a hold."""
+        return calls.none() if self.calls is None else calls.filter(self.calls)
+
+    def free(self, calls: Any) -> Any:
+        """Of these calls, those that no hold keeps."""
+        return calls if self.calls is None else calls.exclude(self.calls)
+
+    def keeps_day(self, day: dt.date) -> bool:
+        return self.is_whole or any(first <= day <= last for first, last in self.days)
+
+    def names(self, subject: Subject) -> bool:
+        """Whether a hold names the subject itself, or everything there is."""
+        return self.is_whole or bool(self.numbers & subject.numbers) or subject.agent_id in self.agents
 
 
 def enter(account: Account | int) -> None:
@@ -49,32 +78,19 @@ def open_holds(account: Account | int) -> Any:
     return LegalHold.objects.for_account(account).filter(released_at=None)
 
 
-def is_held(*, account: Account | int) -> bool:
-    """Whether the whole account is under a hold."""
+def look(account: Account | int) -> Held:
+    """What is under a hold now, read behind the account's gate."""
     enter(account)
-    return bool(open_holds(account).filter(kind=Kind.ACCOUNT).exists())
-
-
-def held_calls(*, account: Account | int) -> Q:
-    """What is true of the calls under a hold; of none where there is no hold."""
-    enter(account)
-    held = Q(pk__in=[])
-    for hold in open_holds(account):
-        held |= _calls_of(hold)
-    return held
-
-
-def without_held(calls: Any, account: Account | int) -> Any:
-    """Of these calls, those that no hold keeps."""
-    return calls.exclude(held_calls(account=account)) if _is_any(account) else calls
-
-
-def held_subjects(*, account: Account | int) -> HeldSubjects:
-    enter(account)
-    holds = list(open_holds(account).filter(kind__in=[Kind.NUMBER, Kind.AGENT]))
-    return HeldSubjects(
-        frozenset(hold.number for hold in holds if hold.kind == Kind.NUMBER),
-        frozenset(hold.agent_id for hold in holds if hold.kind == Kind.AGENT),
+    holds = list(open_holds(account))
+    calls: Q | None = None
+    for hold in holds:
+        calls = _calls_of(hold) if calls is None else calls | _calls_of(hold)
+    return Held(
+        is_whole=any(hold.kind == Kind.ACCOUNT for hold in holds),
+        calls=calls,
+        numbers=frozenset(hold.number for hold in holds if hold.kind == Kind.NUMBER),
+        agents=frozenset(hold.agent_id for hold in holds if hold.kind == Kind.AGENT),
+        days=tuple((hold.from_day, hold.to_day) for hold in holds if hold.kind == Kind.DAYS),
     )
 
 
@@ -82,12 +98,6 @@ def is_number_held(*, account: Account | int, number: str) -> bool:
     """Whether a hold names this number, given in its canonical form."""
     enter(account)
     return bool(open_holds(account).filter(number_hash=number_hash(id_of(account), number)).exists())
-
-
-def held_days(*, account: Account | int) -> list[tuple[dt.date, dt.date]]:
-    """Local days, first and last, whose data of any kind stays."""
-    enter(account)
-    return list(open_holds(account).filter(kind=Kind.DAYS).values_list("from_day", "to_day"))
 
 
 def calls_named(account: Account | int, call_ids: list[str], *, most: int) -> list[Call]:
@@ -125,11 +135,6 @@ def release(*, hold: LegalHold, by: Agent | None, at: dt.datetime) -> bool:
         append(kind=LedgerKind.HOLD_RELEASED, account_id=hold.account_id, at=at, store=hold.kind, counts={"hold": hold.pk})
     hold.released_at, hold.released_by = at, by
     return True
-
-
-def _is_any(account: Account | int) -> bool:
-    enter(account)
-    return bool(open_holds(account).exists())
 
 
 def _calls_of(hold: LegalHold) -> Q:

@@ -206,9 +206,7 @@ class _Now(NamedTuple):
 
     up_to: dt.date
     before: dt.datetime
-    held: Q | None
-    """True of calls under a hold."""
-    subjects: holds.HeldSubjects
+    held: holds.Held
     days: list[tuple[dt.datetime, dt.datetime]]
     zone: dt.tzinfo
 
@@ -259,7 +257,7 @@ class _Work:
 
     def make_sure_it_is_not_far_more_than_usual(self) -> None:
         due = calls.ended_calls(account=self.account, up_to=policy.cutoff(self.account, at=self.at))
-        n_due = holds.without_held(due, self.account).count()
+        n_due = holds.look(self.account).free(due).count()
         gone = self.run.counts.get("calls", 0)
         if self.run.confirmed_at is not None and n_due + gone <= self.run.n_due * CONFIRMED_SLACK + ALWAYS_ALLOWED:
             return
@@ -291,8 +289,8 @@ class _Work:
 
     def _status_changes(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
         keep = now.keep("ended_at") or Q()
-        if now.subjects.agents:
-            keep |= Q(agent_id__in=now.subjects.agents)
+        if now.held.agents:
+            keep |= Q(agent_id__in=now.held.agents)
         done = agents.erase_status_changes(
             account=self.account, before=now.before, after=after, limit=self.size, keep=keep or None
         )
@@ -300,8 +298,7 @@ class _Work:
         return done.cursor
 
     def _calls(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
-        due = calls.ended_calls(account=self.account, up_to=now.up_to)
-        due = due.exclude(now.held) if now.held else due
+        due = now.held.free(calls.ended_calls(account=self.account, up_to=now.up_to))
         ids, cursor = calls.next_calls(due, after=after, limit=self.size)
         if ids:
             gone, files = calls.erase_calls(account=self.account, calls=due, ids=ids)
@@ -312,8 +309,8 @@ class _Work:
 
     def _agent_events(self, now: _Now, after: Cursor | None, counts: Counter[str]) -> Cursor | None:
         keep = now.keep("received_at") or Q()
-        if now.subjects.agents:
-            named = [agent.staff_id for agent in Agent.objects.filter(pk__in=now.subjects.agents)]
+        if now.held.agents:
+            named = [agent.staff_id for agent in Agent.objects.filter(pk__in=now.held.agents)]
             keep |= Q(subject__in=named)
         done = calls.erase_agent_events(
             account=self.account, before=self.at - policy.RAW_EVENT_AGE, after=after, limit=self.size, keep=keep or None
@@ -329,7 +326,7 @@ class _Work:
             at=self.at,
             after=after,
             limit=self.size,
-            keep=now.held,
+            keep=now.held.calls,
         )
         counts.update(events=done.n_rows, sealed=n_sealed)
         return done.cursor
@@ -376,24 +373,18 @@ class _Work:
 
     def _look(self) -> _Now:
         """Behind the gate: whether the run may go on, and what it must leave alone."""
-        if not self.is_dry_run:
-            holds.enter(self.account)
-            if is_switched_off(self.account):
-                raise _Break(State.STOPPED, SWITCHED_OFF)
-        if holds.is_held(account=self.account):
+        held = holds.look(self.account)
+        if not self.is_dry_run and is_switched_off(self.account):
+            raise _Break(State.STOPPED, SWITCHED_OFF)
+        if held.is_whole:
             raise _Break(State.DONE, UNDER_HOLD)
         # By the clock of now: a run that goes past midnight, or a plan bought meanwhile, counts from the next batch.
         up_to = policy.cutoff(self.account, at=self._now())
-        is_any = holds.open_holds(self.account).exists()
         return _Now(
             up_to,
             policy.end_of_day(self.account, up_to),
-            holds.held_calls(account=self.account) if is_any else None,
-            holds.held_subjects(account=self.account) if is_any else holds.HeldSubjects(frozenset(), frozenset()),
-            [
-                (policy.start_of_day(self.account, first), policy.end_of_day(self.account, last))
-                for first, last in (holds.held_days(account=self.account) if is_any else ())
-            ],
+            held,
+            [(policy.start_of_day(self.account, first), policy.end_of_day(self.account, last)) for first, last in held.days],
             self.account.zone,
         )
 

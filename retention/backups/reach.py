@@ -121,11 +121,10 @@ def expire(*, account: Account, at: dt.datetime) -> int:
     for there in BackupObject.objects.for_account(account).filter(kind__in=EXPIRING, day__lte=cutoff).order_by("day", "kind"):
         cause = f"backup:{there.pk}"
         with transaction.atomic():
-            is_whole = holds.is_held(account=account) or _is_held_day(account, there.day)
-            has_holds = holds.open_holds(account).exists()
-            if not has_holds and not is_whole:
+            held = holds.look(account)
+            if not held.is_any:
                 n_gone += drop(there, at=at, cause=cause)
-        if has_holds and not is_whole:
+        if held.is_any and not held.keeps_day(there.day):
             done = _rewrite(account, there, lambda page: [None] * len(page), at=at, cause=cause)
             n_gone += bool(done.n_changed)
     return n_gone
@@ -137,7 +136,7 @@ def forget_account(*, account: Account, at: dt.datetime, cause: str) -> int:
     Nothing may be made meanwhile: the account is terminated. Asked again until `outbox.left` is 0.
     """
     with transaction.atomic():
-        if holds.is_held(account=account):
+        if holds.look(account).is_whole:
             return 0
         rows = list(BackupObject.objects.for_account(account).order_by("-kind").select_for_update())
         rows.sort(key=lambda row: row.kind != BackupObject.MANIFEST)
@@ -162,15 +161,11 @@ def _objects(
         yield there
 
 
-def _is_held_day(account: Account, day: dt.date) -> bool:
-    return any(first <= day <= last for first, last in holds.held_days(account=account))
-
-
 class _Sieve:
     """Applies a change to rows, except to those under a hold."""
 
-    def __init__(self, account: Account, change: Change, *, is_held_whole: bool) -> None:
-        self.account, self.change, self.is_held_whole = account, change, is_held_whole
+    def __init__(self, account: Account, change: Change) -> None:
+        self.account, self.change = account, change
         self.n_found = self.n_changed = self.n_held = 0
 
     def through(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -183,7 +178,7 @@ class _Sieve:
                     yield row
                     continue
                 self.n_found += 1
-                if self.is_held_whole or _call_of(row) in held:
+                if _call_of(row) in held:
                     self.n_held += 1
                     yield row
                     continue
@@ -193,7 +188,7 @@ class _Sieve:
 
     def _held(self, rows: Iterable[Row]) -> set[object]:
         """Calls under a hold are still live, however old: what is held of a backup is what is held of them."""
-        calls = Call.objects.for_account(self.account).filter(holds.held_calls(account=self.account))
+        calls = holds.look(self.account).kept(Call.objects.for_account(self.account))
         keys = [row.values["call_key"] for row in rows if row.label == "calls.CallEvent"]
         ids = [one for row in rows if isinstance(one := _call_of(row), int)]
         found: set[object] = set(calls.filter(pk__in=ids).values_list("pk", flat=True))
@@ -214,10 +209,10 @@ def _rewrite(account: Account, there: BackupObject, change: Change, *, at: dt.da
         if not touched:
             return Rewritten(1, 0, 0, 0, 0)
         with transaction.atomic():
-            is_held = holds.is_held(account=account) or _is_held_day(account, there.day)
+            is_held = holds.look(account).keeps_day(there.day)
         if is_held:
             return Rewritten(1, touched, 0, touched, 0)
-        sieve = _Sieve(account, change, is_held_whole=False)
+        sieve = _Sieve(account, change)
         replace(there, lambda now: sieve.through(rows_in(now, keys=keys)), keys=keys, at=at, cause=cause)
     except (Busy, Superseded, Unreadable, OSError) as error:
         log.warning("backup object %s is left: %s", there.pk, type(error).__name__)

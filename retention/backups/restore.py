@@ -477,12 +477,11 @@ def _erase_from(store: Any, subject: Subject, account: Account, at: dt.datetime)
         page = store.find(subject, cursor, PAGE)
         if page.ids:
             with transaction.atomic():
-                held = holds.held_calls(account=account) if holds.open_holds(account).exists() else None
                 work = Work(
                     at=at,
                     put_files=lambda keys: outbox.put(account=account, keys=keys, at=at, cause="restore"),  # type: ignore[arg-type,return-value]
                     keep_figures=lambda ids: rollup.keep_counts(account=account, call_ids=ids, unnamed=subject.numbers),
-                    held_calls=held,
+                    held_calls=holds.look(account).calls,
                 )
                 n_deleted += store.erase(subject, page.ids, work).n_deleted
             for then in work.after:

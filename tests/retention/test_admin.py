@@ -108,7 +108,7 @@ def test_a_hold_is_placed_on_a_number_in_any_form_and_released_on_its_page(accou
     assert place(client, kind="number", number="139 1111 2222").status_code == 302
     hold = LegalHold.objects.get()
     assert (hold.number, hold.placed_by, hold.account) == ("+8613911112222", chief, account)
-    assert list(type(call).objects.filter(holds.held_calls(account=account))) == [call]
+    assert list(holds.look(account).kept(type(call).objects)) == [call]
     assert "7/26" in client.get(at("legalhold_changelist")).content.decode()
     assert "It" not in client.get(at("legalhold_change", hold.pk)).context["errors"]
     client.post(at("legalhold_release", hold.pk))

@@ -22,11 +22,11 @@ def place(account, kind, calls=(), **fields):
 
 
 def held(account):
-    return set(Call.objects.for_account(account).filter(holds.held_calls(account=account)))
+    return set(holds.look(account).kept(Call.objects.for_account(account)))
 
 
 def free(account):
-    return set(holds.without_held(Call.objects.for_account(account), account))
+    return set(holds.look(account).free(Call.objects.for_account(account)))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_hold_on_a_number_keeps_every_call_with_it(account, calls, written):
     place(account, "number", number=written)
     assert held(account) == set(calls)
     assert len(free(account)) == 1
-    assert holds.held_subjects(account=account).numbers == {NUMBER}
+    assert holds.look(account).numbers == {NUMBER}
     assert holds.is_number_held(account=account, number=NUMBER)
     assert not holds.is_number_held(account=account, number="+8613911112223")
 
@@ -61,7 +61,7 @@ def test_a_hold_on_an_agent_keeps_every_call_they_were_offered(account, calls):
     CallLegFactory(call=calls[1], transfer_agent=agent)
     place(account, "agent", agent=agent)
     assert held(account) == set(calls[:2])
-    assert holds.held_subjects(account=account).agents == {agent.pk}
+    assert holds.look(account).agents == {agent.pk}
 
 
 def test_a_hold_on_days_keeps_what_ended_on_them(account):
@@ -76,13 +76,13 @@ def test_a_hold_on_the_account_keeps_open_calls_as_well(account, calls):
     place(account, "account")
     assert len(held(account)) == 4
     assert free(account) == set()
-    assert holds.is_held(account=account)
+    assert holds.look(account).is_whole
 
 
 def test_a_hold_on_certain_calls_keeps_just_these(account, calls):
     place(account, "calls", calls=calls[:1])
     assert held(account) == set(calls[:1])
-    assert not holds.is_held(account=account)
+    assert not holds.look(account).is_whole
 
 
 def test_another_accounts_hold_keeps_nothing_here(account, calls):

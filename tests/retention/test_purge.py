@@ -191,7 +191,7 @@ def test_a_second_run_finds_nothing(account):
 
 
 LINES = {
-    "its look": (holds, "is_held"),
+    "its look": (holds, "look"),
     "the next calls": (erasure, "next_calls"),
     "a row deleted": (erasure, "delete_rows"),
     "calls erased": (erasure, "erase_calls"),

@@ -10,13 +10,12 @@ key, and the loser's transaction runs again.
 
 import datetime as dt
 import logging
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, OperationalError, ProgrammingError, transaction
@@ -27,6 +26,7 @@ from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.bulk import insert_rows
 from callcenter_site.health import disk_has_room
 from callcenter_site.phone_numbers import canonical
+from callcenter_site.transactions import again_on_deadlock
 from calls import lifecycle, lookup, records, tombstones
 from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 8
 MAX_EVENTS_PER_CALL = 2000
-WRITE_ATTEMPTS = 8
-DEADLOCKS = {1205, 1213}  # lock wait timeout, deadlock: the whole transaction may run again
 
 NO_SUCH_AGENT = gettext_noop("no agent has this staff ID or email")
 FOLD_FAILED = gettext_noop("%(error)s while folding")
@@ -49,7 +47,6 @@ REASONS = (NO_SUCH_AGENT, FOLD_FAILED, TOO_LATE)
 """Why an event is in no record, as it is kept with the event."""
 
 Answer = dict[str, Any]
-Result = TypeVar("Result")
 
 
 # --- Accepting -------------------------------------------------------------------------------------------------------
@@ -71,7 +68,7 @@ def accept_events(*, account: Account, items: Sequence[Any], at: dt.datetime, is
         else:
             rows.append((index, event))
     try:
-        _run_again(lambda: _keep(account, rows, answers, at))
+        again_on_deadlock(lambda: _keep(account, rows, answers, at), also=(IntegrityError,))
     except IntegrityError as error:  # the same events from several senders at once, again and again
         raise OperationalError("other writers were in the way") from error
     _warn_of_unknown_names(account, rows, answers)
@@ -199,10 +196,10 @@ def fold_due(*, at: dt.datetime, limit: int = 2000) -> int:
     is put off.
     """
     try:
-        return _run_again(lambda: _fold_pass(at, limit, _write_together))
+        return again_on_deadlock(lambda: _fold_pass(at, limit, _write_together), also=(IntegrityError,))
     except (DataError, IntegrityError, ProgrammingError):
         log.warning("a pass was refused by the database; folding call by call")
-        return _run_again(lambda: _fold_pass(at, limit, _write_one_by_one))
+        return again_on_deadlock(lambda: _fold_pass(at, limit, _write_one_by_one), also=(IntegrityError,))
 
 
 Writer = Callable[["_Pass"], dict[bytes, str]]
@@ -395,19 +392,6 @@ def _put_off(event_ids: list[int], at: dt.datetime, reason: str) -> None:
             state=EventState.DEAD if attempts >= MAX_ATTEMPTS else EventState.PENDING,
             error=reason,
         )
-
-
-def _run_again(work: Callable[[], Result]) -> Result:
-    """Runs a transaction again when another writer was in its way."""
-    for attempt in range(WRITE_ATTEMPTS):
-        try:
-            return work()
-        except (IntegrityError, OperationalError) as error:
-            is_deadlock = isinstance(error, OperationalError) and error.args[:1] and error.args[0] in DEADLOCKS
-            if attempt == WRITE_ATTEMPTS - 1 or not (is_deadlock or isinstance(error, IntegrityError)):
-                raise
-            time.sleep(0.01 * 2**attempt * (0.5 + random.random()))  # noqa: S311  (apart from the others, no secret)
-    raise AssertionError("unreachable")
 
 
 # --- Looking after the inbox -----------------------------------------------------------------------------------------

@@ -9,19 +9,19 @@ Killed anywhere, the next one goes on from the step's cursor.
 
 import datetime as dt
 import logging
-import random
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from analytics.rollup import keep_counts
 from callcenter_site.subjects import Page, Store, Subject, SubjectKind, Work
+from callcenter_site.transactions import again_on_deadlock
 from calls import subjects as calls
 from configuration.models import Account
 from retention import certificate, holds, ledger, outbox, stores, subject_values, termination
@@ -54,7 +54,6 @@ ERRORS: dict[str, Any] = {
     BACKUPS_LEFT: _("Some backups do not open, or are just being written. They are tried again: see the backups."),
 }
 APPROVE = "retention.approve_deletionrequest"
-DEADLOCKS = {1205, 1213}
 
 
 class Stopped(Exception):
@@ -375,7 +374,7 @@ class _Worker:
         cursor = step.cursor
         while True:
             page = store.find(subject, cursor, BATCH)
-            self._again_on_deadlock(lambda page=page: self._batch(step, store, subject, page))  # type: ignore[misc]
+            again_on_deadlock(partial(self._batch, step, store, subject, page))
             cursor = page.cursor
             if cursor is None:
                 break
@@ -395,7 +394,7 @@ class _Worker:
                 )
 
         def told(place: Any, done: Rewritten) -> None:
-            self._again_on_deadlock(lambda: note(place, done))
+            again_on_deadlock(partial(note, place, done))
             step.n_deleted += done.n_changed
             step.n_held += done.n_held
 
@@ -459,19 +458,6 @@ class _Worker:
     def _keep_figures(self, subject: Subject, ids: list[int]) -> None:
         if subject.kind != SubjectKind.ACCOUNT:  # its figures go as well
             keep_counts(account=self.request.account, call_ids=ids, unnamed=subject.numbers)
-
-    def _again_on_deadlock(self, work: Callable[[], None]) -> None:
-        for attempt in range(8):
-            try:
-                return work()
-            except OperationalError as error:
-                if attempt == 7 or not error.args or error.args[0] not in DEADLOCKS:
-                    raise
-                time.sleep(0.01 * 2**attempt * (0.5 + random.random()))  # noqa: S311  (apart from the others, no secret)
-            except ledger.LedgerBusy:
-                if attempt == 7:
-                    raise
-        return None
 
     def _verify(self) -> None:
         """Searches every store again. What is under a hold is left, and nothing else."""

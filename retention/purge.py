@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import Max, Q
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask
@@ -28,6 +28,7 @@ from agents import erasure as agents
 from agents.models import Agent
 from analytics import erasure as analytics
 from callcenter_site.erasure import Batch, Cursor, counting_only
+from callcenter_site.transactions import again_on_deadlock
 from calls import erasure as calls
 from calls.models import Call
 from configuration.models import Account
@@ -54,8 +55,6 @@ CONFIRMED_SLACK = 1.1
 """What is due grows a little until somebody confirms it."""
 JOB = "purge_expired"
 """Its name in the timetable: switched off there, runs stop before their next batch."""
-TRIES = 5
-DEADLOCK, LOCK_TIMEOUT = 1213, 1205
 
 BROKE_OFF = gettext_noop("%(error)s; the next run goes on")
 SWITCHED_OFF = gettext_noop("switched off; goes on once it is switched on")
@@ -118,8 +117,7 @@ def purge_account(*, account: Account, at: dt.datetime, is_dry_run: bool = False
             _Work(run, account, at, is_dry_run=True).do()
         run.state = State.DONE
         return run
-    taken: tuple[PurgeRun, bool] = _again_on_deadlock(partial(_take_up, account, at))
-    run, is_ours = taken
+    run, is_ours = again_on_deadlock(partial(_take_up, account, at))
     if is_ours:
         _work_on(run, account, at)
     return run
@@ -340,7 +338,7 @@ class _Work:
             if replica_behind:
                 raise _Break(State.STOPPED, REPLICA_BEHIND)
             began = time.monotonic()
-            cursor = _again_on_deadlock(partial(self._one_batch, step, cursor, batch))
+            cursor = again_on_deadlock(partial(self._one_batch, step, cursor, batch))
             if cursor is None:
                 return
             took = time.monotonic() - began
@@ -390,18 +388,6 @@ class _Work:
 
     def _now(self) -> dt.datetime:
         return self.at + dt.timedelta(seconds=time.monotonic() - self.began)
-
-
-def _again_on_deadlock(batch: Callable[[], Any]) -> Any:
-    """A batch that lost to another transaction was rolled back whole, and is done again."""
-    for n in range(1, TRIES):
-        try:
-            return batch()
-        except OperationalError as error:
-            if error.args[0] not in (DEADLOCK, LOCK_TIMEOUT) or connection.in_atomic_block:
-                raise
-            time.sleep(0.05 * 2**n)
-    return batch()
 
 
 def _stored(cursor: Cursor) -> list[Any]:

@@ -34,6 +34,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from agents.appointment import may_manage
 from agents.models import Agent, SignInLink, email_index
 from callcenter_site.audit import log_update
+from callcenter_site.celery import nudge
 from configuration.encryption import installation_index
 from configuration.models import Account
 from configuration.scoping import Actor
@@ -235,13 +236,10 @@ def _nudge_on_commit() -> None:
 
 
 def _nudge() -> None:
-    """Sends now instead of at the next tick. Only makes things faster, so a failure of the broker is ignored."""
+    """Sends now instead of at the next tick."""
     from agents.tasks import send_sign_in_links  # the task calls this module
 
-    try:
-        send_sign_in_links.apply_async(retry=False)
-    except Exception as error:  # whatever a broker may raise
-        log.warning("a worker could not be nudged: %s", type(error).__name__)
+    nudge(send_sign_in_links)
 
 
 def _secret(link: SignInLink) -> str:

@@ -33,7 +33,7 @@ from django.utils.translation import pgettext_lazy
 from rest_framework.exceptions import APIException
 
 from agents.models import Agent, SkillGroup
-from callcenter_site import audit, sheets
+from callcenter_site import audit, celery, sheets
 from calls import masking, narrowing
 from calls.filters import CallFilterSet
 from calls.models import Call, CallLeg, CallState, Direction, ExportRun, LegKind, LegResult, Outcome, Party
@@ -108,13 +108,9 @@ def belongs_to(run: ExportRun, actor: Any) -> bool:
 
 
 def nudge(run_id: int) -> None:
-    """Wakes a worker now. Only makes things faster: a lost nudge is made up for by the timetable."""
     from calls.tasks import write_export  # tasks call this module
 
-    try:
-        write_export.apply_async((run_id,), retry=False)
-    except Exception as error:  # whatever a broker may raise
-        log.warning("a worker could not be nudged: %s", type(error).__name__)
+    celery.nudge(write_export, run_id)
 
 
 def _narrowed(actor: Any, asked: Mapping[str, Sequence[str]], *, before: dt.datetime | None = None) -> Any:

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from callcenter_site import celery
 from calls import exporting, fetching, folder, hits, incoming, ingest
 
 log = logging.getLogger(__name__)
@@ -105,8 +106,5 @@ def _wake() -> None:
     global _next_nudge, _late_nudge  # noqa: PLW0603  (as above)
     _late_nudge = None
     _next_nudge = time.monotonic() + NUDGE_SECONDS
-    try:
-        fold_events.apply_async(retry=False)
-    except Exception as error:  # whatever a broker may raise
+    if not celery.nudge(fold_events):
         _next_nudge = time.monotonic() + BROKER_REST_SECONDS
-        log.warning("a worker could not be nudged: %s", type(error).__name__)

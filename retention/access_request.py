@@ -21,6 +21,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
+from callcenter_site.celery import nudge
 from callcenter_site.subjects import SubjectKind
 from configuration.models import Account
 from retention import ledger, outbox, stores, subject_values
@@ -66,10 +67,7 @@ def open_request(
 def _nudge(request_id: int) -> None:
     from retention.tasks import answer_access_request  # tasks call this module
 
-    try:
-        answer_access_request.apply_async((request_id,), retry=False)
-    except Exception as error:  # whatever a broker may raise
-        log.warning("a worker could not be nudged: %s", type(error).__name__)
+    nudge(answer_access_request, request_id)
 
 
 def _is_due(at: dt.datetime) -> Q:

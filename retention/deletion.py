@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from analytics.rollup import keep_counts
+from callcenter_site.celery import nudge
 from callcenter_site.subjects import Page, Store, Subject, SubjectKind, Work
 from callcenter_site.transactions import again_on_deadlock
 from calls import subjects as calls
@@ -241,16 +242,9 @@ def _tell(
 
 
 def nudge_on_commit(request: DeletionRequest) -> None:
-    """Wakes a worker. Only makes things faster: a lost nudge is made up for by the timetable."""
     from retention.tasks import work_on_request  # tasks call this module
 
-    def nudge() -> None:
-        try:
-            work_on_request.apply_async((request.pk,), retry=False)
-        except Exception as error:  # whatever a broker may raise
-            log.warning("a worker could not be nudged: %s", type(error).__name__)
-
-    transaction.on_commit(nudge)
+    transaction.on_commit(lambda: nudge(work_on_request, request.pk))
 
 
 # --- Worked on -------------------------------------------------------------------------------------------------------

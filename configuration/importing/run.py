@@ -20,7 +20,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from callcenter_site import audit
+from callcenter_site import audit, celery
 from configuration.access import holds
 from configuration.importing.columns import Column
 from configuration.importing.sheet import CHANGED, NEW, SAME, SHEETS, Sheet, SheetRow
@@ -41,13 +41,9 @@ PREVIEW_ROWS = 50
 
 
 def nudge(run_id: int) -> None:
-    """Wakes a worker now. Only makes things faster: a lost nudge is made up for by the timetable."""
     from configuration.tasks import work_on_import  # tasks call this module
 
-    try:
-        work_on_import.apply_async((run_id,), retry=False)
-    except Exception as error:  # whatever a broker may raise
-        log.warning("a worker could not be nudged: %s", type(error).__name__)
+    celery.nudge(work_on_import, run_id)
 
 
 class _Passed(Exception):

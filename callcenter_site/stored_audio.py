@@ -1,4 +1,4 @@
-"""Handing out sound files: the type told by their content, a link that lives for a minute, the part a player asks for.
+"""Handing out files: the type of sound told by its content, a link that lives for a minute, the part a player asks for.
 
 Who may listen is asked by the page that hands out the link; nothing here looks at rows or people.
 """
@@ -9,9 +9,13 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from django.core.files.storage import default_storage
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 LINK_SECONDS = 60
 CHUNK = 64 * 1024
@@ -51,6 +55,33 @@ def link_into_storage(key: str, *, content_type: str, name: str, seconds: int = 
         expire=seconds,
     )
     return link
+
+
+def link_for(row: Any, *, route: str, salt: str, actor: Any, content_type: str, name: str) -> str:
+    """A link to the file of a row, by its `key`: for the person it is made for; a program's is for whoever holds it."""
+    if not isinstance(default_storage, FileSystemStorage):
+        return link_into_storage(row.key, content_type=content_type, name=name)
+    token = signing.TimestampSigner(salt=salt).sign_object([row.pk, row.key, getattr(actor, "pk", None) or 0])
+    return reverse(route, args=[token])
+
+
+def row_behind(token: str, rows: Any, *, salt: str, reader: Any) -> Any:
+    """The one of these rows whose file a link opens; None: the link has expired, or is none."""
+    try:
+        pk, key, person = signing.TimestampSigner(salt=salt).unsign_object(token, max_age=LINK_SECONDS)
+    except signing.BadSignature:
+        return None
+    if person and reader.pk != person:
+        raise PermissionDenied
+    row = rows.filter(pk=pk, key=key).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def expired() -> HttpResponse:
+    said = _("This link has expired. Ask for the file again.")
+    return HttpResponse(said, status=403, content_type="text/plain; charset=utf-8")
 
 
 def answer(request: HttpRequest, key: str, *, content_type: str, name: str) -> HttpResponseBase:

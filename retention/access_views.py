@@ -2,12 +2,8 @@
 
 from typing import Any
 
-from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.core.files.storage import FileSystemStorage, default_storage
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from callcenter_site import stored_audio
@@ -27,25 +23,18 @@ def link_to(row: AccessRequest, *, actor: Any) -> str:
     if row.state != AccessRequest.State.DONE or not row.key:
         raise Http404
     log_look(Look.EXPORTED, AccessRequest, [row.pk], actor=actor, place="file")
-    if not isinstance(default_storage, FileSystemStorage):
-        return stored_audio.link_into_storage(row.key, content_type=CONTENT_TYPE, name=file_name(row))
-    token = signing.TimestampSigner(salt=_SALT).sign_object([row.pk, row.key, getattr(actor, "pk", None) or 0])
-    return reverse("retention:access-file", args=[token])
+    return stored_audio.link_for(
+        row, route="retention:access-file", salt=_SALT, actor=actor, content_type=CONTENT_TYPE, name=file_name(row)
+    )
 
 
 @require_safe
 def file(request: HttpRequest, token: str) -> HttpResponseBase:
     """A person's link is for that person; a program's is for whoever holds it."""
-    try:
-        pk, key, person = signing.TimestampSigner(salt=_SALT).unsign_object(token, max_age=LINK_SECONDS)
-    except signing.BadSignature:
-        said = _("This link has expired. Ask for the file again.")
-        return HttpResponse(said, status=403, content_type="text/plain; charset=utf-8")
-    if person and request.user.pk != person:
-        raise PermissionDenied
-    row = AccessRequest.objects.filter(pk=pk, key=key, state=AccessRequest.State.DONE).first()
+    done = AccessRequest.objects.filter(state=AccessRequest.State.DONE)
+    row: AccessRequest | None = stored_audio.row_behind(token, done, salt=_SALT, reader=request.user)
     if row is None:
-        raise Http404
+        return stored_audio.expired()
     return stored_audio.answer(request, row.key, content_type=CONTENT_TYPE, name=file_name(row))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 State = AccessRequest.State
 
 KEPT_FOR = dt.timedelta(days=7)
-LEASE = dt.timedelta(minutes=5)
 MOST_ATTEMPTS = 5
 PAUSE = dt.timedelta(minutes=2)
 SHOWN_AT_ONCE = 200
@@ -70,20 +69,15 @@ def _nudge(request_id: int) -> None:
     nudge(answer_access_request, request_id)
 
 
-def _is_due(at: dt.datetime) -> Q:
-    free = Q(heartbeat_at=None) | Q(heartbeat_at__lt=at - LEASE)
-    return free & Q(state__in=AccessRequest.AT_WORK, retry_at__lte=at)
-
-
 def work_due(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
-    due = AccessRequest.objects.filter(_is_due(clock())).order_by("pk").values_list("pk", flat=True)
+    due = AccessRequest.objects.due(clock()).order_by("pk").values_list("pk", flat=True)
     return sum(work_on(pk, clock=clock) for pk in list(due))
 
 
 def work_on(request_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> bool:
     """Puts the file together; False: it is not due, or another worker has it."""
     at = clock()
-    claimed = AccessRequest.objects.filter(_is_due(at), pk=request_id)
+    claimed = AccessRequest.objects.due(at).filter(pk=request_id)
     if claimed.update(lease=F("lease") + 1, heartbeat_at=at, state=State.WORKING, attempts=F("attempts") + 1) != 1:
         return False
     request: AccessRequest = AccessRequest.objects.select_related("account").get(pk=request_id)

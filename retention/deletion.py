@@ -15,7 +15,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -38,7 +38,6 @@ State, StepState = DeletionRequest.State, ErasureStep.State
 DUE_AFTER = dt.timedelta(days=30)
 VALUE_KEPT = dt.timedelta(days=7)
 """After the end, whom it was about is still readable, for questions; then its key is destroyed."""
-LEASE = dt.timedelta(minutes=5)
 BATCH = 500
 MOST_PASSES = 5
 """After so many searches that still found something, somebody should look."""
@@ -252,19 +251,14 @@ def nudge_on_commit(request: DeletionRequest) -> None:
 
 def work_due(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
     """Goes on with every request that is due; how many were worked on."""
-    due = DeletionRequest.objects.filter(_is_due(clock())).order_by("received_at").values_list("pk", flat=True)
+    due = DeletionRequest.objects.due(clock()).order_by("received_at").values_list("pk", flat=True)
     return sum(work_on(pk, clock=clock) for pk in list(due))
-
-
-def _is_due(at: dt.datetime) -> Q:
-    free = Q(heartbeat_at=None) | Q(heartbeat_at__lt=at - LEASE)
-    return free & Q(state__in=DeletionRequest.AT_WORK) & (Q(retry_at=None) | Q(retry_at__lte=at))
 
 
 def work_on(request_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> bool:
     """Brings a request as far as it will go now; False: it is not due, or another worker has it."""
     at = clock()
-    mine = DeletionRequest.objects.filter(_is_due(at), pk=request_id)
+    mine = DeletionRequest.objects.due(at).filter(pk=request_id)
     if mine.update(lease=F("lease") + 1, heartbeat_at=at) != 1:
         return False
     request: DeletionRequest = DeletionRequest.objects.select_related("account").get(pk=request_id)

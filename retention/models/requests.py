@@ -11,7 +11,7 @@ from callcenter_site.fields import Sha256Field
 from callcenter_site.subjects import SubjectKind
 from configuration.encryption import KeepsKey
 from configuration.scoping import AccountOwned
-from retention.querysets import WholeAccountQuerySet
+from retention.querysets import RequestQuerySet
 
 KINDS = [
     (SubjectKind.NUMBER.value, _("a phone number")),
@@ -44,7 +44,7 @@ class SubjectRequest(KeepsKey, AccountOwned):
     retry_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
 
-    objects = WholeAccountQuerySet.as_manager()  # type: ignore[misc]
+    objects = RequestQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         abstract = True

@@ -13,6 +13,7 @@ from configuration.models import AuditEntry, Role
 from retention import access_request, outbox
 from retention.access_views import link_to
 from retention.models import AccessRequest, LedgerEntry
+from retention.querysets import LEASE
 from tests.factories import AccountFactory, AgentFactory
 from tests.retention.test_subjects import everywhere
 
@@ -84,8 +85,8 @@ def test_two_workers_write_one_file(account, boss):
     request = access_request.open_request(account=account, kind="number", said={"number": NUMBER}, by=boss, at=NOW)
     AccessRequest.objects.filter(pk=request.pk).update(heartbeat_at=NOW)
     assert not access_request.work_on(request.pk, clock=lambda: NOW)
-    assert access_request.work_due(clock=lambda: NOW + access_request.LEASE * 2) == 1
-    assert access_request.work_due(clock=lambda: NOW + access_request.LEASE * 2) == 0
+    assert access_request.work_due(clock=lambda: NOW + LEASE * 2) == 1
+    assert access_request.work_due(clock=lambda: NOW + LEASE * 2) == 0
 
 
 def test_one_that_fails_again_and_again_is_failed(account, boss, monkeypatch):

@@ -20,6 +20,7 @@ from configuration.key_rotation import RotationRefused, rotate
 from configuration.models import Account, DataKey, Role
 from retention import access_request, certificate, deadlines, deletion, holds, outbox, signing, stores, subject_values
 from retention.models import DeletionRequest, ErasureStep, FileDeletion, LedgerEntry, LegalHold
+from retention.querysets import LEASE
 from tests.factories import AccountFactory, AgentFactory, CallFactory, RecordingFactory
 from tests.retention.test_subjects import dump, everywhere, files_left
 
@@ -214,7 +215,7 @@ def test_two_workers_at_once_run_it_once(account, boss):
     request = approved(ask(account, boss), boss)
     DeletionRequest.objects.filter(pk=request.pk).update(heartbeat_at=NOW)
     assert not deletion.work_on(request.pk, clock=lambda: NOW + dt.timedelta(seconds=10))
-    assert deletion.work_on(request.pk, clock=lambda: NOW + deletion.LEASE + dt.timedelta(seconds=1))
+    assert deletion.work_on(request.pk, clock=lambda: NOW + LEASE + dt.timedelta(seconds=1))
 
 
 def test_a_worker_that_lost_its_lease_erases_nothing(account, boss, monkeypatch):
@@ -259,7 +260,7 @@ def test_killed_between_batches_the_next_worker_goes_on_from_the_cursor(account,
     with pytest.raises(Killed):
         go_on(request)
     assert Call.objects.count() == 3
-    go_on(request, NOW + deletion.LEASE + dt.timedelta(seconds=1))
+    go_on(request, NOW + LEASE + dt.timedelta(seconds=1))
     assert request.state == State.COMPLETED
     assert steps_of(request)["calls"].n_deleted == 5
 

@@ -16,6 +16,7 @@ from retention.backups.crypt import Keys
 from retention.backups.night import back_up
 from retention.backups.objects import rows_in
 from retention.models import BackupObject, DeletionRequest, ErasureStep, FileDeletion, LedgerEntry
+from retention.querysets import LEASE
 from tests.factories import AccountFactory, AgentFactory
 from tests.retention.backup_rows import AT, everything
 from tests.retention.test_backup_restore import DAY, NUMBER, bring_back, ended, event_of, lose, scene, texts
@@ -134,7 +135,7 @@ def test_a_worker_killed_between_two_objects_is_followed_by_one_that_goes_on_the
         go_on(request, LATER)
     assert in_backups(request).cursor[1] == seen[-1]
     n_before = in_backups(request).n_deleted
-    later, again = LATER + deletion.LEASE * 2, []
+    later, again = LATER + LEASE * 2, []
     monkeypatch.setattr(
         reach, "_rewrite", lambda account, there, change, **more: again.append(there.pk) or real(account, there, change, **more)
     )

@@ -14,8 +14,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from retention import holds, outbox, policy, replica
 from retention.erasure import erase_sign_in_traces
 from retention.ledger import LedgerKind, append
 from retention.models import AccountGate, LegalHold, PurgeRun
+from retention.taking_over import take_over
 
 log = logging.getLogger(__name__)
 
@@ -172,14 +172,7 @@ def _take_up(account: Account, at: dt.datetime) -> tuple[PurgeRun, bool]:
             run = PurgeRun(account=account, started_at=at, heartbeat_at=at, cutoff=policy.cutoff(account, at=at), lease=1)
             run.save()
             return run, True
-        if run.state == State.RUNNING and run.heartbeat_at >= at - CUT_OFF_AFTER:
-            return run, False
-        ours = PurgeRun.objects.filter(pk=run.pk, lease=run.lease, state=run.state)
-        values = {"lease": run.lease + 1, "heartbeat_at": at, "error": ""}
-        if not ours.update(state=State.RUNNING, **values):
-            return run, False
-        run.refresh_from_db()
-        return run, True
+        return run, take_over(run, at=at, cut_off_after=CUT_OFF_AFTER)
 
 
 def _work_on(run: PurgeRun, account: Account, at: dt.datetime) -> None:
@@ -263,7 +256,8 @@ class _Work:
         ours = PurgeRun.objects.filter(pk=self.run.pk, lease=self.run.lease)
         if not ours.update(n_due=self.run.n_due, cutoff=policy.cutoff(self.account, at=self.at), confirmed_at=None):
             raise Fenced
-        if self.run.n_due > n_allowed(self.account, at=self.at):
+        # So few always may: all calls of the account need not be counted.
+        if self.run.n_due > ALWAYS_ALLOWED and self.run.n_due > n_allowed(self.account, at=self.at):
             raise _Break(State.WAITING, FAR_MORE)
 
     def close(self, state: str, error: str = "") -> None:
@@ -347,27 +341,20 @@ class _Work:
     def _one_batch(
         self, step: str, after: Cursor | None, batch: Callable[[_Now, Cursor | None, Counter[str]], Cursor | None]
     ) -> Cursor | None:
-        with self._transaction(step) as (now, counts, reached):
-            cursor = batch(now, after, counts)
-            reached.append(cursor)
-        return cursor
-
-    @contextmanager
-    def _transaction(self, step: str) -> Iterator[tuple[_Now, Counter[str], list[Cursor | None]]]:
-        """One batch: what it deleted, the files that are to go, and how far the run came are committed together."""
+        """What it deleted, the files that are to go, and how far the run came are committed together."""
         counts: Counter[str] = Counter()
-        reached: list[Cursor | None] = []
         with transaction.atomic():
             now = self._look()
-            yield now, counts, reached
+            cursor = batch(now, after, counts)
             total = dict(+(Counter(self.run.counts) + counts))
-            cursor = _stored(reached[0]) if reached and reached[0] else []
+            stored = _stored(cursor) if cursor else []
             if not self.is_dry_run:
                 ours = PurgeRun.objects.filter(pk=self.run.pk, lease=self.run.lease, state=State.RUNNING)
-                values = {"counts": total, "step": step, "cursor": cursor, "cutoff": now.up_to}
+                values = {"counts": total, "step": step, "cursor": stored, "cutoff": now.up_to}
                 if not ours.update(heartbeat_at=self._now(), **values):
                     raise Fenced
-        self.run.counts, self.run.step, self.run.cursor, self.run.cutoff = total, step, cursor, now.up_to
+        self.run.counts, self.run.step, self.run.cursor, self.run.cutoff = total, step, stored, now.up_to
+        return cursor
 
     def _look(self) -> _Now:
         """Behind the gate: whether the run may go on, and what it must leave alone."""

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from calls.models import Call, CallEvent
@@ -27,6 +26,7 @@ from retention.backups.reach import expire
 from retention.backups.rows import Row
 from retention.ledger import LedgerKind, append
 from retention.models import BackupObject, BackupRun
+from retention.taking_over import take_over
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +87,8 @@ def _take_up(account: Account, day: dt.date) -> BackupRun | None:
         )
         if is_new:
             return run
-        if run.state == State.RUNNING and run.heartbeat_at >= now - LEASE:
-            return None
-        same = BackupRun.objects.filter(pk=run.pk, lease=run.lease)
-        fresh = {"started_at": now, "n_written": 0, "n_rows": 0, "n_expired": 0, "n_failed": 0, "error": ""}
-        if not same.update(state=State.RUNNING, lease=F("lease") + 1, heartbeat_at=now, finished_at=None, **fresh):
-            return None
-        run.refresh_from_db()
-        return run
+        fresh = {"started_at": now, "finished_at": None, "n_written": 0, "n_rows": 0, "n_expired": 0, "n_failed": 0}
+        return run if take_over(run, at=now, cut_off_after=LEASE, **fresh) else None
 
 
 class _Night:

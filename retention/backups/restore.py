@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from django.db import connection, models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +43,7 @@ from retention.backups.subjects import Scrub
 from retention.ledger import LedgerKind, append
 from retention.models import BackupObject, RestoredId, RestoreRun
 from retention.stores import stores_for
+from retention.taking_over import take_over
 
 log = logging.getLogger(__name__)
 
@@ -151,12 +152,8 @@ def _take_up(
         holds.enter(account)
         run = RestoreRun.objects.for_account(account).exclude(state=State.DONE).order_by("-pk").first()
         if run is not None:
-            if run.state == State.RUNNING and run.heartbeat_at >= now - CUT_OFF_AFTER:
+            if not take_over(run, at=now, cut_off_after=CUT_OFF_AFTER):
                 raise Refused("running")
-            mine = RestoreRun.objects.filter(pk=run.pk, lease=run.lease)
-            if not mine.update(state=State.RUNNING, lease=F("lease") + 1, heartbeat_at=now, error=""):
-                raise Refused("running")
-            run.refresh_from_db()
         else:
             night = night or max(nights, default=None)
             if night is None or night not in nights:

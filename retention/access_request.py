@@ -25,9 +25,9 @@ from callcenter_site.celery import nudge
 from callcenter_site.subjects import SubjectKind
 from configuration.models import Account
 from retention import ledger, outbox, stores, subject_values
-from retention.deletion import pages
 from retention.ledger import LedgerKind
 from retention.models import AccessRequest
+from retention.stores import pages
 
 log = logging.getLogger(__name__)
 

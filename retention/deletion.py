@@ -121,7 +121,11 @@ def scope(request: DeletionRequest, *, at: dt.datetime, beat: Callable[[], None]
     for position, store in enumerate(stores.stores_for(subject.kind), start=1):
         found.append(
             ErasureStep(
-                account=request.account, request=request, position=position, store=store.name, n_found=count(store, subject)
+                account=request.account,
+                request=request,
+                position=position,
+                store=store.name,
+                n_found=stores.count(store, subject),
             )
         )
     for position, label in enumerate(stores.uncovered(), start=len(found) + 1):
@@ -143,20 +147,6 @@ def scope(request: DeletionRequest, *, at: dt.datetime, beat: Callable[[], None]
 
 def _backups_step(request: DeletionRequest, *, position: int, n_found: int = 0) -> ErasureStep:
     return ErasureStep(account=request.account, request=request, position=position, store=stores.BACKUPS, n_found=n_found)
-
-
-def count(store: Store, subject: Subject) -> int:
-    return sum(len(page.ids) for page in pages(store, subject))
-
-
-def pages(store: Store, subject: Subject, limit: int = 5000) -> Any:
-    cursor: Any = None
-    while True:
-        page: Page = store.find(subject, cursor, limit)
-        yield page
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def may_approve(request: DeletionRequest, actor: Any) -> bool:
@@ -359,13 +349,8 @@ class _Worker:
         self.mark(state=State.ERASED, erased_at=self.clock())
 
     def _erase_store(self, step: ErasureStep, store: Store, subject: Subject) -> None:
-        cursor = step.cursor
-        while True:
-            page = store.find(subject, cursor, BATCH)
+        for page in stores.pages(store, subject, BATCH, after=step.cursor):
             again_on_deadlock(partial(self._batch, step, store, subject, page))
-            cursor = page.cursor
-            if cursor is None:
-                break
         self._close(step)
 
     def _erase_backups(self, step: ErasureStep, subject: Subject) -> None:
@@ -463,7 +448,7 @@ class _Worker:
                 store = stores.store_named(step.store, subject.kind)
                 if store is None:
                     raise RuntimeError(f"the store {step.store} is gone")
-                step.n_left = count(store, subject)
+                step.n_left = stores.count(store, subject)
             self.mark()
             ErasureStep.objects.filter(pk=step.pk).update(n_left=step.n_left)
             if step.n_left:

@@ -80,6 +80,20 @@ def store_named(name: str, kind: str) -> Store | None:
     return next((store for store in stores_for(kind) if store.name == name), None)
 
 
+def pages(store: Store, subject: Subject, limit: int = 5000, *, after: Any = None) -> Iterator[Page]:
+    """What is found in a store, page by page: each is looked for when the one before it was worked on."""
+    while True:
+        page = store.find(subject, after, limit)
+        yield page
+        after = page.cursor
+        if after is None:
+            return
+
+
+def count(store: Store, subject: Subject) -> int:
+    return sum(len(page.ids) for page in pages(store, subject))
+
+
 def uncovered(kept: Iterable[Kept] | None = None, stores: Iterable[Store] | None = None) -> list[str]:
     """Tables that name people and are in no store that can be asked about a person."""
     asked = [store for store in (_BY_HAND if stores is None else stores) if store.kinds & PEOPLE]

@@ -42,7 +42,7 @@ from retention.backups.rows import KEYS, Row
 from retention.backups.subjects import Scrub
 from retention.ledger import LedgerKind, append
 from retention.models import BackupObject, RestoredId, RestoreRun
-from retention.stores import stores_for
+from retention.stores import pages, stores_for
 from retention.taking_over import take_over
 
 log = logging.getLogger(__name__)
@@ -469,23 +469,21 @@ def erase_again(account: Account, *, at: dt.datetime, tell: Callable[[str, int],
 
 
 def _erase_from(store: Any, subject: Subject, account: Account, at: dt.datetime) -> int:
-    cursor, n_deleted = None, 0
-    while True:
-        page = store.find(subject, cursor, PAGE)
-        if page.ids:
-            with transaction.atomic():
-                work = Work(
-                    at=at,
-                    put_files=lambda keys: outbox.put(account=account, keys=keys, at=at, cause="restore"),  # type: ignore[arg-type,return-value]
-                    keep_figures=lambda ids: rollup.keep_counts(account=account, call_ids=ids, unnamed=subject.numbers),
-                    held_calls=holds.look(account).calls,
-                )
-                n_deleted += store.erase(subject, page.ids, work).n_deleted
-            for then in work.after:
-                then()
-        if page.cursor is None:
-            return n_deleted
-        cursor = page.cursor
+    n_deleted = 0
+    for page in pages(store, subject, PAGE):
+        if not page.ids:
+            continue
+        with transaction.atomic():
+            work = Work(
+                at=at,
+                put_files=lambda keys: outbox.put(account=account, keys=keys, at=at, cause="restore"),  # type: ignore[arg-type,return-value]
+                keep_figures=lambda ids: rollup.keep_counts(account=account, call_ids=ids, unnamed=subject.numbers),
+                held_calls=holds.look(account).calls,
+            )
+            n_deleted += store.erase(subject, page.ids, work).n_deleted
+        for then in work.after:
+            then()
+    return n_deleted
 
 
 def _calls_again(account: Account) -> Iterator[Subject]:

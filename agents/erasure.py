@@ -39,12 +39,10 @@ def erase_status_changes(
 ) -> Batch:
     """Deletes changes that were over before a moment."""
     rows = StatusChange.objects.for_account(account).filter(ended_at__lt=before)
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="ended_at", after=after, limit=limit)
+    return delete_batch(rows, clock="ended_at", after=after, limit=limit, keep=keep)
 
 
 def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
     """Deletes marks of stretches that lie before a moment: what they stand for is being deleted."""
     rows = StaleAgentTime.objects.for_account(account).filter(started_at__lt=before, ended_at__lt=before)
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="started_at", after=after, limit=limit)
+    return delete_batch(rows, clock="started_at", after=after, limit=limit, keep=keep)

@@ -72,5 +72,4 @@ def erase_counts(
     clock = clock_of(model)
     bound = before.astimezone(account.zone).date() if clock == "day" else before
     rows = model.objects.for_account(account).filter(**{f"{clock}__lt": bound})
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock=clock, after=after, limit=limit)
+    return delete_batch(rows, clock=clock, after=after, limit=limit, keep=keep)

@@ -115,8 +115,10 @@ def among(name: str, ids: Sequence[int]) -> Q:
     return Q(**{f"{name}__in": list(ids)})
 
 
-def delete_batch(rows: "models.QuerySet[Any]", *, clock: str, after: Cursor | None, limit: int) -> Batch:
-    """Deletes the next rows. Their condition is repeated: one that no longer fits it stays."""
+def delete_batch(rows: "models.QuerySet[Any]", *, clock: str, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
+    """Deletes the next rows, except those of which `keep` is true. Their condition is repeated: one that no longer fits it
+    stays."""
+    rows = rows.exclude(keep) if keep else rows
     page = in_turn(rows, clock=clock, after=after, limit=limit)
     n_rows = delete_rows(rows.filter(among("pk", [pk for _, pk in page]))) if page else 0
     return Batch(n_rows, cursor_after(page, limit))

@@ -227,8 +227,7 @@ def erase_stray_events(
     unfolded = [state for state in EventState.values if state != EventState.FOLDED]  # a list: `exclude` would pass by the index
     rows = CallEvent.objects.for_account(account).filter(state__in=unfolded, received_at__lt=before)
     rows = rows.exclude(Exists(Call.objects.for_account(account).filter(call_key=OuterRef("call_key"))))
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="received_at", after=after, limit=limit)
+    return delete_batch(rows, clock="received_at", after=after, limit=limit, keep=keep)
 
 
 # --- What stands beside calls ----------------------------------------------------------------------------------------
@@ -237,15 +236,13 @@ def erase_stray_events(
 def erase_marks(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
     """Deletes marks of slots whose figures have gone: counting those again would bring back a part of them."""
     rows = StaleCallSlot.objects.for_account(account).filter(slot__lt=before)
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="slot", after=after, limit=limit)
+    return delete_batch(rows, clock="slot", after=after, limit=limit, keep=keep)
 
 
 def erase_tombstones(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
     """Deletes tombstones of what was erased before a moment: whatever came late about it now has expired as well."""
     rows = Tombstone.objects.for_account(account).filter(up_to__lt=before)
-    rows = rows.exclude(keep) if keep else rows
-    return delete_batch(rows, clock="up_to", after=after, limit=limit)
+    return delete_batch(rows, clock="up_to", after=after, limit=limit, keep=keep)
 
 
 def erase_unknown_names(

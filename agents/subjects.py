@@ -35,11 +35,26 @@ from agents.sign_in import HALF_WAY
 from agents.status_chain import StatusFact, record_status_changes
 from callcenter_site.erasure import delete_rows
 from callcenter_site.streams import desk_topic, publish
-from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, SubjectKind, Work, first_ids
+from callcenter_site.subjects import (
+    PEOPLE,
+    Erase,
+    Erased,
+    Find,
+    Page,
+    Store,
+    Subject,
+    SubjectKind,
+    Work,
+    first_ids,
+    paged,
+    whole_rows,
+)
 from configuration.models import Account
 
 AGENT, ACCOUNT = SubjectKind.AGENT, SubjectKind.ACCOUNT
 _OWN = frozenset({AGENT, ACCOUNT})
+SESSIONS_AT_ONCE = 2000
+"""Sessions that are unpacked to see whose they are."""
 
 
 def _people(subject: Subject) -> Any:
@@ -47,7 +62,7 @@ def _people(subject: Subject) -> Any:
     return rows if subject.kind == ACCOUNT else rows.filter(pk=subject.agent_id)
 
 
-def _of_people(model: Any, whose: str) -> tuple[Any, Any]:
+def _of_people(model: Any, whose: str) -> tuple[Find, Erase]:
     """How rows that belong to one agent each are found and deleted."""
 
     def rows(subject: Subject) -> Any:
@@ -55,13 +70,7 @@ def _of_people(model: Any, whose: str) -> tuple[Any, Any]:
             return model._base_manager.filter(account_id=subject.account_id)
         return model._base_manager.filter(account_id=subject.account_id, **{whose: subject.agent_id})
 
-    def find(subject: Subject, after: Any, limit: int) -> Page:
-        return first_ids(rows(subject), after, limit)
-
-    def erase(subject: Subject, ids: list[Any], work: Work) -> Erased:
-        return Erased(delete_rows(rows(subject).filter(pk__in=ids)))
-
-    return find, erase
+    return whole_rows(rows)
 
 
 # --- Phones ----------------------------------------------------------------------------------------------------------
@@ -72,14 +81,6 @@ def _phones(subject: Subject) -> Any:
     if subject.kind == SubjectKind.NUMBER:
         return rows.filter(number_hash__in=[phone_index(one, account_id=subject.account_id) for one in subject.numbers])
     return rows if subject.kind == ACCOUNT else rows.filter(agent_id=subject.agent_id)
-
-
-def _find_phones(subject: Subject, after: Any, limit: int) -> Page:
-    return first_ids(_phones(subject), after, limit)
-
-
-def _erase_phones(subject: Subject, ids: list[Any], work: Work) -> Erased:
-    return Erased(delete_rows(_phones(subject).filter(pk__in=ids)))
 
 
 def _show_phones(subject: Subject, ids: list[Any]) -> Any:
@@ -99,9 +100,8 @@ def _whose_session(session: Session) -> int | None:
 
 def _find_sessions(subject: Subject, after: Any, limit: int) -> Page:
     people = set(_people(subject).values_list("pk", flat=True))
-    page = list(Session.objects.filter(session_key__gt=after or "").order_by("session_key")[:2000])
-    ids = [session.session_key for session in page if _whose_session(session) in people]
-    return Page(ids, page[-1].session_key if len(page) == 2000 else None)
+    page = Session.objects.filter(session_key__gt=after or "").order_by("session_key")[:SESSIONS_AT_ONCE]
+    return paged(((session.session_key, _whose_session(session) in people) for session in page), SESSIONS_AT_ONCE)
 
 
 def _erase_sessions(subject: Subject, ids: list[Any], work: Work) -> Erased:
@@ -135,12 +135,8 @@ def _erase_attempts(subject: Subject, ids: list[Any], work: Work) -> Erased:
     return Erased(delete_rows(AccessAttempt.objects.filter(pk__in=ids)))
 
 
-def _find_history(subject: Subject, after: Any, limit: int) -> Page:
-    return first_ids(LogEntry.objects.filter(user_id__in=_people(subject).values("pk")), after, limit)
-
-
-def _erase_history(subject: Subject, ids: list[Any], work: Work) -> Erased:
-    return Erased(delete_rows(LogEntry.objects.filter(pk__in=ids)))
+def _history(subject: Subject) -> Any:
+    return LogEntry.objects.filter(user_id__in=_people(subject).values("pk"))
 
 
 # --- The person's own row --------------------------------------------------------------------------------------------
@@ -272,8 +268,7 @@ STORES: tuple[Store, ...] = (
         _("agents' phone numbers"),
         PEOPLE | {ACCOUNT},
         ("agents.AgentPhone",),
-        _find_phones,
-        _erase_phones,
+        *whole_rows(_phones),
         _show_phones,
     ),
     Store(
@@ -288,8 +283,7 @@ STORES: tuple[Store, ...] = (
         _("history of the admin's pages"),
         frozenset({ACCOUNT}),
         ("admin.LogEntry",),
-        _find_history,
-        _erase_history,
+        *whole_rows(_history),
     ),
     Store("agents", _("agents and administrators"), _OWN, ("agents.Agent",), _find_people, _erase_people, _show_people),
 )

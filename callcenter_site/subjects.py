@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q
 
+from callcenter_site.erasure import delete_rows
 from callcenter_site.phone_numbers import canonical, without_written, written_in
 
 
@@ -72,10 +73,11 @@ class Subject:
 
     def stands_in(self, value: Any) -> bool:
         """Whether the subject is named anywhere in what was read from JSON."""
-        return any(self.is_named(one) for one in _leaves(value))
+        return any(self.is_named(one) for one in leaves(value))
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def leaves(value: Any) -> Iterator[Any]:
+    """What stands in what was read from JSON, keys as well."""
     todo = [value]
     while todo:
         one = todo.pop()
@@ -157,3 +159,15 @@ def first_ids(rows: Any, after: Any, limit: int) -> Page:
     """The next of rows that are all the subject's."""
     ids = list(rows.filter(pk__gt=after or 0).order_by("pk").values_list("pk", flat=True)[:limit])
     return Page(ids, ids[-1] if len(ids) == limit else None)
+
+
+def whole_rows(rows: Callable[[Subject], Any]) -> tuple[Find, Erase]:
+    """How rows that are all the subject's are found and deleted."""
+
+    def find(subject: Subject, after: Any, limit: int) -> Page:
+        return first_ids(rows(subject), after, limit)
+
+    def erase(subject: Subject, ids: list[Any], work: Work) -> Erased:
+        return Erased(delete_rows(rows(subject).filter(pk__in=ids)))
+
+    return find, erase

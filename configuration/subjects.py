@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from callcenter_site.erasure import delete_rows
-from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, SubjectKind, Work, first_ids
+from callcenter_site.subjects import PEOPLE, SCANNED, Erased, Page, Store, Subject, SubjectKind, Work, first_ids, paged
 from configuration.blacklist import block_hash, stand_in
 from configuration.models import Account, BlockedNumber, IdempotencyKey, ImportChunk, ImportRun
 
@@ -21,9 +21,8 @@ SEALED_AT_ONCE = 500
 
 def _find_blocked(subject: Subject, after: Any, limit: int) -> Page:
     rows = BlockedNumber.objects.for_account(subject.account_id).filter(pk__gt=after or 0).order_by("pk")
-    page = list(rows.only("number", "is_prefix", "reason", "number_hash")[:5000])
-    ids = [row.pk for row in page if _is_of(subject, row) or subject.is_named(row.reason)]
-    return Page(ids, page[-1].pk if len(page) == 5000 else None)
+    page = rows.only("number", "is_prefix", "reason", "number_hash")[:SCANNED]
+    return paged(((row.pk, _is_of(subject, row) or subject.is_named(row.reason)) for row in page), SCANNED)
 
 
 def _is_of(subject: Subject, row: BlockedNumber) -> bool:
@@ -65,9 +64,8 @@ def _sealed(model: Any, *columns: str) -> Any:
 
     def find(subject: Subject, after: Any, limit: int) -> Page:
         rows = model._base_manager.filter(account_id=subject.account_id, pk__gt=after or 0).order_by("pk")
-        page = list(rows.only("account_id", *columns)[:SEALED_AT_ONCE])
-        ids = [row.pk for row in page if any(_stands_in(subject, getattr(row, name)) for name in columns)]
-        return Page(ids, page[-1].pk if len(page) == SEALED_AT_ONCE else None)
+        page = rows.only("account_id", *columns)[:SEALED_AT_ONCE]
+        return paged(((row.pk, any(_stands_in(subject, getattr(row, name)) for name in columns)) for row in page), SEALED_AT_ONCE)
 
     return find
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.subjects import STORES as AGENTS
 from analytics.subjects import STORES as ANALYTICS
-from callcenter_site.erasure import Kept, Lifetime, delete_rows
-from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, SubjectKind, Work, first_ids
+from callcenter_site.erasure import Kept, Lifetime
+from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, SubjectKind, Work, first_ids, whole_rows
 from calls.subjects import STORES as CALLS
 from configuration.subjects import STORES as CONFIGURATION
 from retention.erasure import KEPT
@@ -136,14 +136,13 @@ def _whole_table(model: Any, line: Kept) -> Store:
     def rows(subject: Subject) -> Any:
         return model._base_manager.filter(account_id=subject.account_id)
 
-    def find(subject: Subject, after: Any, limit: int) -> Page:
-        return first_ids(rows(subject), after, limit)
+    find, delete = whole_rows(rows)
 
     def erase(subject: Subject, ids: list[Any], work: Work) -> Erased:
-        mine = rows(subject).filter(pk__in=ids)
         for name in line.files:
-            work.put_files(set(mine.exclude(**{name: ""}).values_list(name, flat=True)))
-        return Erased(delete_rows(mine))
+            named = rows(subject).filter(pk__in=ids).exclude(**{name: ""})
+            work.put_files(set(named.values_list(name, flat=True)))
+        return delete(subject, ids, work)
 
     name = model._meta.label_lower.replace(".", "_")
     return Store(

@@ -234,12 +234,16 @@ def _silence(account_id: int, call_ids: Collection[int], work: Work) -> None:
     Call.objects.filter(pk__in=list(calls)).update(has_recording=False, has_voicemail=False)
 
 
-def _lock_calls_of(rows: Any, work: Work) -> tuple[set[int], set[int]]:
-    """Locks the calls of parts of them; those that may be changed, and those under a hold."""
-    call_ids = set(rows.values_list("call_id", flat=True))
-    locked = set(Call.objects.filter(pk__in=call_ids).order_by("pk").select_for_update().values_list("pk", flat=True))
+def _lock(calls: Any, work: Work) -> tuple[set[int], set[int]]:
+    """Locks calls; those that may be changed, and those under a hold."""
+    locked = set(calls.order_by("pk").select_for_update().values_list("pk", flat=True))
     held = _held(work, locked)
     return locked - held, held
+
+
+def _lock_calls_of(rows: Any, work: Work) -> tuple[set[int], set[int]]:
+    """Of parts of calls."""
+    return _lock(Call.objects.filter(pk__in=set(rows.values_list("call_id", flat=True))), work)
 
 
 def _external(subject: Subject) -> Any:
@@ -303,11 +307,10 @@ def _find_remarks(subject: Subject, after: Any, limit: int) -> Page:
 
 def _erase_remarks(subject: Subject, ids: list[Any], work: Work) -> Erased:
     calls = _of_account(subject).filter(pk__in=ids)
-    locked = set(calls.order_by("pk").select_for_update().values_list("pk", flat=True))
-    held = _held(work, locked)
+    free, held = _lock(calls, work)
     n_erased = 0
     changed = []
-    for pk, remark in calls.filter(pk__in=locked - held).values_list("pk", "remark"):
+    for pk, remark in calls.filter(pk__in=free).values_list("pk", "remark"):
         spans = subject.spans(remark)
         hits = KeywordHit.objects.for_account(subject.account_id).filter(call_id=pk, place=HitPlace.REMARK)
         for start, end in spans:
@@ -437,9 +440,7 @@ def _erase_named_legs(subject: Subject, ids: list[Any], work: Work) -> Erased:
 def _erase_own_numbers(subject: Subject, ids: list[Any], work: Work) -> Erased:
     """Customers' calls stay; the agent's own number goes from them."""
     calls = _of_account(subject).filter(pk__in=ids)
-    locked = set(calls.order_by("pk").select_for_update().values_list("pk", flat=True))
-    held = _held(work, locked)
-    free = locked - held
+    free, held = _lock(calls, work)
     for name in ("calling_number", "called_number"):
         mine = _of_account(subject).filter(pk__in=free, **{f"{name}__in": sorted(subject.numbers)})
         mine.update(**{name: ""})

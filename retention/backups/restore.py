@@ -39,6 +39,7 @@ from retention.backups.manifest import Manifest, adopt, bring_back_keys, read_ma
 from retention.backups.objects import paged, rows_in
 from retention.backups.reach import PAGE
 from retention.backups.rows import KEYS, Row
+from retention.backups.source import column_in_pages
 from retention.backups.subjects import Scrub
 from retention.ledger import LedgerKind, append
 from retention.models import BackupObject, RestoredId, RestoreRun
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 
 State = RestoreRun.State
 CUT_OFF_AFTER = dt.timedelta(minutes=10)
+VALUES_AT_ONCE = 5000
 _MAY_BE_NUMBER = re.compile(r"[+＋]?\d[\d \-.()/\u00a0\u2010-\u2015\u3000]{3,40}\d")
 _PLACES = {place.label: place for place in places()}
 _ORDER = {kind.value: place for place, kind in enumerate(Kind)}
@@ -555,10 +557,8 @@ def _written_numbers(account: Account) -> Iterator[str]:
 
 
 def _values(rows: Any, column: str) -> Iterator[Any]:
-    after = 0
-    while page := list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", column)[:5000]):
-        after = page[-1][0]
-        yield from (value for _pk, value in page)
+    for page in column_in_pages(rows, column, VALUES_AT_ONCE):
+        yield from page
 
 
 def _hashes(account: Account, kind: str) -> set[bytes]:

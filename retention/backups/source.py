@@ -59,7 +59,7 @@ def new_events(account: Account, day: dt.date, after: int) -> int:
     """The highest id of the raw events of calls that ended on a day, where it is above one; otherwise 0."""
     unsealed = Call.objects.for_account(account).filter(ended_on=day, sealed_at=None)
     highest = 0
-    for keys in _pages(unsealed, "call_key", CALLS_AT_ONCE):
+    for keys in column_in_pages(unsealed, "call_key", CALLS_AT_ONCE):
         events = CallEvent.objects.for_account(account).filter(call_key__in=[bytes(key) for key in keys], pk__gt=after)
         highest = max(highest, events.order_by().aggregate(last=Max("pk"))["last"] or 0)
     return highest
@@ -101,7 +101,7 @@ def _calls(account: Account, calls: Any) -> Iterator[Row]:
 
 
 def _events(account: Account, calls: Any) -> Iterator[Row]:
-    for keys in _pages(calls, "call_key", EVENTS_OF_CALLS):
+    for keys in column_in_pages(calls, "call_key", EVENTS_OF_CALLS):
         events = CallEvent.objects.for_account(account).filter(call_key__in=[bytes(key) for key in keys])
         yield from read_page(CallEvent, events.order_by("pk"))
 
@@ -113,7 +113,7 @@ def _table(model: Any, rows: Any) -> Iterator[Row]:
         yield from page
 
 
-def _pages(rows: Any, column: str, limit: int) -> Iterator[Sequence[Any]]:
+def column_in_pages(rows: Any, column: str, limit: int) -> Iterator[Sequence[Any]]:
     after = 0
     while page := list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", column)[:limit]):
         after = page[-1][0]

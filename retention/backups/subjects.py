@@ -17,7 +17,7 @@ from django.db.models import Sum
 
 from agents.erasure import shell_name
 from agents.models import Agent
-from callcenter_site.subjects import Subject, SubjectKind
+from callcenter_site.subjects import Subject, SubjectKind, leaves
 from calls.models import Call, CallEvent, Tombstone
 from calls.tombstones import ERASED, SOUND_TYPES, erased_calls, unlike_any
 from configuration.models import Account
@@ -265,16 +265,4 @@ def _written_as() -> list[str]:
 
 
 def _text(values: Sequence[Any]) -> str:
-    texts: list[str] = []
-    todo = list(values)
-    while todo:
-        one = todo.pop()
-        if isinstance(one, str):
-            texts.append(one)
-        elif isinstance(one, dict):
-            todo += [*one, *one.values()]
-        elif isinstance(one, list):
-            todo += one
-        elif isinstance(one, int) and not isinstance(one, bool):
-            texts.append(str(one))
-    return "\0".join(texts)
+    return "\0".join(str(one) for one in leaves(list(values)) if isinstance(one, str | int) and not isinstance(one, bool))

@@ -8,15 +8,14 @@ import logging
 import smtplib
 from typing import Any
 
-from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db.models import Q
-from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from agents.models import Agent
+from retention import telling
 from retention.deletion import APPROVE
 from retention.models import DeletionRequest
 
@@ -77,7 +76,7 @@ def _words(request: DeletionRequest, *, at: dt.datetime) -> tuple[str, str]:
     else:
         words = ngettext("Deletion request #%(pk)s is due in %(n)s day", "Deletion request #%(pk)s is due in %(n)s days", left)
         subject = words % {"pk": request.pk, "n": left}
-    address = f"{settings.PUBLIC_URL}{reverse('admin:retention_deletionrequest_change', args=[request.pk])}"
+    address = telling.address_of("admin:retention_deletionrequest_change", request.pk)
     said = _("The request is %(state)s. It was promised to be done by %(due)s.") % {
         "state": request.get_state_display(),
         "due": due,

@@ -183,19 +183,25 @@ def reject(request: DeletionRequest, *, reason: str, by: Any, at: dt.datetime) -
     _end(request, State.REJECTED, LedgerKind.REQUEST_REJECTED, at=at, among=DeletionRequest.UNDECIDED, rejected_for=reason)
 
 
-def cancel(request: DeletionRequest, *, by: Any, at: dt.datetime) -> dict[str, int]:
-    """Stops a request. Before it ran nothing has gone; half-way, what went by then, by store.
+def may_cancel(request: DeletionRequest, actor: Any) -> bool:
+    """Whoever may approve, and whoever asked."""
+    key_id = getattr(getattr(actor, "key", None), "pk", None)
+    is_own = request.api_key == key_id if key_id is not None else request.requested_by == getattr(actor, "pk", None)
+    return is_own or bool(actor.has_perm(APPROVE))
 
-    A termination that has begun to run is not stopped: half an account is of no use to anybody.
-    """
-    key_id = getattr(getattr(by, "key", None), "pk", None)
-    is_own = request.api_key == key_id if key_id is not None else request.requested_by == getattr(by, "pk", None)
-    if not by.has_perm(APPROVE) and not is_own:
+
+def stoppable(request: DeletionRequest) -> frozenset[str]:
+    """The states in which it can be stopped. A termination that has begun to run cannot: half an account is of no use to
+    anybody."""
+    going_on = {State.RUNNING, State.ERASED, State.HELD} if request.kind != SubjectKind.ACCOUNT else set()
+    return DeletionRequest.UNDECIDED | going_on
+
+
+def cancel(request: DeletionRequest, *, by: Any, at: dt.datetime) -> dict[str, int]:
+    """Stops a request. Before it ran nothing has gone; half-way, what went by then, by store."""
+    if not may_cancel(request, by):
         raise PermissionDenied
-    among = set(DeletionRequest.UNDECIDED)
-    if request.kind != SubjectKind.ACCOUNT:
-        among |= {State.RUNNING, State.ERASED, State.HELD}
-    _end(request, State.CANCELLED, LedgerKind.REQUEST_CANCELLED, at=at, among=among)
+    _end(request, State.CANCELLED, LedgerKind.REQUEST_CANCELLED, at=at, among=stoppable(request))
     return deleted_by_store(request)
 
 

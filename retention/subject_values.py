@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.appointment import require_an_administrator
 from agents.models import Agent, AgentPhone
-from callcenter_site.phone_numbers import canonical, is_number, mask
+from callcenter_site.phone_numbers import canonical, is_number
 from callcenter_site.subjects import Subject, SubjectKind
+from calls import masking
 from calls.models import Call
 from configuration.encryption import DecryptionError, blind_index, newest_key_id, rewrap, unwrap_key, wrap_key
 from configuration.models import Account, ServiceNumber
@@ -159,7 +160,7 @@ def shown(request: SubjectRequest, *, in_full: bool) -> str:
         return ""
     match request.kind:
         case "number":
-            return str(said["number"]) if in_full else mask(said["number"])
+            return masking.shown(str(said["number"]), whole=in_full)
         case "agent":
             agent = Agent.objects.for_account(request.account_id).filter(pk=said["agent"]).first()
             return str(agent) if agent is not None else f"#{said['agent']}"

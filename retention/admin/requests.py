@@ -85,9 +85,21 @@ class _RequestAdmin(GrowingAdmin):
             raise Http404
         return found
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("account")
+
     @display(description=gettext_lazy("request"))
     def show_id(self, row: Any) -> str:
         return f"#{row.pk}"
+
+    @display(description=pgettext_lazy("a request", "about"))
+    def show_kind(self, row: Any) -> Any:
+        return row.get_kind_display()
+
+    @display(description=pgettext_lazy("of a request", "subject"))
+    def show_subject(self, row: Any) -> str:
+        # Masked in the list for everybody: whoever needs the number opens the request.
+        return subject_values.shown(row, in_full=False) or "–"
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
@@ -152,18 +164,6 @@ class DeletionRequestAdmin(_RequestAdmin):
         pressing = deadlines.pressing(account_id, at=timezone.now()) if account_id is not None else []
         return super().changelist_view(request, {**(extra_context or {}), "pressing": pressing})
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("account")
-
-    @display(description=pgettext_lazy("a request", "about"))
-    def show_kind(self, row: DeletionRequest) -> Any:
-        return row.get_kind_display()
-
-    @display(description=pgettext_lazy("of a request", "subject"))
-    def show_subject(self, row: DeletionRequest) -> str:
-        # Masked in the list for everybody: whoever needs the number opens the request.
-        return subject_values.shown(row, in_full=False) or "–"
-
     @display(description=gettext_lazy("state"), label=STATE_LABELS)
     def show_state(self, row: DeletionRequest) -> tuple[str, Any]:
         return row.state, row.get_state_display()
@@ -215,7 +215,7 @@ class DeletionRequestAdmin(_RequestAdmin):
             "is_undecided": row.state in DeletionRequest.UNDECIDED,
             "may_decide": request.user.has_perm(deletion.APPROVE),
             "may_approve": deletion.may_approve(row, request.user),
-            "may_cancel": self._may_cancel(request, row),
+            "may_cancel": row.state in deletion.stoppable(row) and deletion.may_cancel(row, request.user),
             "reasons": DeletionRequest.Reason.choices,
             "requested_by": _person(row.requested_by, row.account_id)
             or (_("API key #%(pk)s") % {"pk": row.api_key} if row.api_key else ""),
@@ -223,11 +223,6 @@ class DeletionRequestAdmin(_RequestAdmin):
             "facts": certificate.facts(row) if row.certificate else [],
         }
         return self._page(request, "admin/retention/deletionrequest/request.html", context)
-
-    def _may_cancel(self, request: HttpRequest, row: DeletionRequest) -> bool:
-        going_on = {State.RUNNING, State.ERASED, State.HELD} if row.kind != "account" else set()
-        asks = request.user.has_perm(deletion.APPROVE) or request.user.pk == row.requested_by
-        return asks and row.state in {*DeletionRequest.UNDECIDED, *going_on}
 
     def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self._request_shown(request, object_id)
@@ -328,17 +323,6 @@ class AccessRequestAdmin(_RequestAdmin):
             self._at("<path:object_id>/file/", "file", self.file_view),
             *super().get_urls(),
         ]
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("account")
-
-    @display(description=pgettext_lazy("a request", "about"))
-    def show_kind(self, row: AccessRequest) -> Any:
-        return row.get_kind_display()
-
-    @display(description=pgettext_lazy("of a request", "subject"))
-    def show_subject(self, row: AccessRequest) -> str:
-        return subject_values.shown(row, in_full=False) or "–"
 
     @display(description=gettext_lazy("state"), label=ACCESS_LABELS)
     def show_state(self, row: AccessRequest) -> tuple[str, Any]:

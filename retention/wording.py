@@ -34,8 +34,8 @@ KINDS = {
 
 def counted(counts: Mapping[str, int]) -> str:
     """Counts of an entry of the ledger: ids keep their name, kinds of rows are said in words."""
-    ids = [f"{name} #{counts[name]}" for name in ("run", "hold", "plan", "report") if name in counts]
-    rows = in_words({name: n for name, n in counts.items() if name not in ("run", "hold", "plan", "report")})
+    ids = [f"{name} #{counts[name]}" for name in ("run", "hold", "plan") if name in counts]
+    rows = in_words({name: n for name, n in counts.items() if name not in ("run", "hold", "plan")})
     return pgettext("between the items of a list", ", ").join([*ids, *([rows] if rows else [])])
 
 

@@ -119,10 +119,8 @@ class Writer:
         self._packer = zstandard.ZstdCompressor(level=LEVEL).compressobj()
         self._buffer = bytearray()
         self._n_frames = 0
-        self.n_lines = 0
 
     def write(self, line: Any) -> None:
-        self.n_lines += 1
         self._take(self._packer.compress(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"))
 
     def finish(self) -> None:

@@ -136,19 +136,18 @@ def bring_back_keys(account: Account, manifest: Manifest) -> None:
             continue  # there already
 
 
-def adopt(account: Account, manifest: Manifest) -> bool:
+def adopt(account: Account, manifest: Manifest) -> None:
     """Where the database knows an older state of the store than the manifest, or none, it learns what there is."""
     rows = BackupObject.objects.for_account(account)
     version = int(manifest.content["version"])
     if rows.filter(kind=KIND, version__gte=version).exists():
-        return False
+        return
     rows.delete()
     objects = manifest.objects
     objects.append(BackupObject(account=account, kind=KIND, day=DAY, key=manifest.name, version=version))
     for one in objects:
         one.written_at = one.verified_at = manifest.written_at
     BackupObject.objects.bulk_create(objects, batch_size=500)
-    return True
 
 
 def _content(account: Account, version: int, keys: Keys) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def restore(
     return run
 
 
-def replay(*, account: Account, at: dt.datetime, tell: Callable[[str, int], None] = lambda store, n: None) -> Counter[str]:
+def replay(*, account: Account, at: dt.datetime) -> Counter[str]:
     """Erases once more what was erased before: after a copy of the database from before was put in place. Brings in the
     tombstones that lie in the store, then looks for what they name. How many rows went, by store."""
     manifest = read_manifest(account.pk)
@@ -115,7 +115,7 @@ def replay(*, account: Account, at: dt.datetime, tell: Callable[[str, int], None
         bring_back_tombstones(account, manifest)
         with transaction.atomic():
             adopt(account, manifest)
-    counts = erase_again(account, at=at, tell=tell)
+    counts = erase_again(account, at=at)
     with transaction.atomic():
         append(kind=LedgerKind.RESTORE, account_id=account.pk, at=at, store="replay", counts=counts)
     return counts
@@ -454,7 +454,7 @@ def _is_sealed(model: Any) -> bool:
 # --- What was erased -------------------------------------------------------------------------------------------------
 
 
-def erase_again(account: Account, *, at: dt.datetime, tell: Callable[[str, int], None] = lambda store, n: None) -> Counter[str]:
+def erase_again(account: Account, *, at: dt.datetime) -> Counter[str]:
     """Looks for what tombstones name in all that is there, and erases it the way it was erased before."""
     counts: Counter[str] = Counter()
     stones = Tombstone.objects.for_account(account)
@@ -463,10 +463,8 @@ def erase_again(account: Account, *, at: dt.datetime, tell: Callable[[str, int],
     for subject in (*_calls_again(account), *_agents_again(account), *_numbers_again(account)):
         calls_subjects.remember(subject, at=subject.up_to or at)
         for store in stores_for(subject.kind):
-            n = _erase_from(store, subject, account, at)
-            if n:
+            if n := _erase_from(store, subject, account, at):
                 counts[store.name] += n
-                tell(store.name, n)
     return counts
 
 

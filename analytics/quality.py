@@ -79,11 +79,11 @@ def low_rated(calls: CallQuerySet, given: Iterable[Score]) -> list[Call]:
 
 def short_answered(calls: CallQuerySet, *, account_id: int) -> tuple[int, list[Call]]:
     """Answered, and spoken for less than ten seconds; how many, and the newest."""
-    return _counted(narrowing.by_talk(calls, None, SHORT_SECONDS, account_id=account_id))
+    return _counted(narrowing.by_seconds(calls, "talk", None, SHORT_SECONDS, account_id=account_id))
 
 
 def long_held(calls: CallQuerySet, *, account_id: int) -> tuple[int, list[Call]]:
-    return _counted(narrowing.by_hold(calls, LONG_HOLD_SECONDS, None, account_id=account_id), "-hold_seconds")
+    return _counted(narrowing.by_seconds(calls, "hold", LONG_HOLD_SECONDS, None, account_id=account_id), "-hold_seconds")
 
 
 def _counted(rows: Any, *order: str) -> tuple[int, list[Call]]:

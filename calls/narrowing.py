@@ -92,14 +92,6 @@ def by_seconds(rows: Rows, name: str, least: float | None, most: float | None, *
     return _by_range(rows, column, least, most, also, account_id=account_id)
 
 
-def by_talk(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    return by_seconds(rows, "talk", least, most, account_id=account_id)
-
-
-def by_hold(rows: Rows, least: float | None, most: float | None, *, account_id: int) -> Rows:
-    return by_seconds(rows, "hold", least, most, account_id=account_id)
-
-
 GIVEN, NOT_GIVEN = "given", "not_given"
 
 

@@ -45,12 +45,10 @@ FIRST_PAUSE, LONGEST_PAUSE = dt.timedelta(minutes=1), dt.timedelta(hours=6)
 HELD_PAUSE = dt.timedelta(hours=1)
 NO_STORE = "no_store"
 LEFT_OVER = "left_over"
-FILES_LEFT = "files_left"
 BACKUPS_LEFT = "backups_left"
 ERRORS: dict[str, Any] = {
     NO_STORE: _("The portal does not know how to look into this store. Nothing in it was erased."),
     LEFT_OVER: _("The search afterwards found something again and again. Look for what keeps writing it."),
-    FILES_LEFT: _("Files are not deleted yet: see the files to delete."),
     BACKUPS_LEFT: _("Some backups do not open, or are just being written. They are tried again: see the backups."),
 }
 APPROVE = "retention.approve_deletionrequest"

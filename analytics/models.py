@@ -2,8 +2,8 @@
 a sum of them.
 
 What is counted of calls, queues and agents stands in three abstract models. Below each are tables that differ only in
-what they are counted by, the sums over all of it kept beside, and the local days, which `analytics.rollup` adds up once
-a day is over. A table is declared to the reports in `analytics.rollup.TABLES`.
+what they are counted by, the sums over all of it kept beside, and the local days, which `analytics.rollup` has added up
+once a day is over. A table is declared to the reports in `analytics.tables.TABLES`.
 """
 
 import datetime as dt

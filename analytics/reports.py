@@ -1,7 +1,7 @@
 """Figures of the past: sums of counts over a period, by time and by what was counted. Nothing here reads a call.
 
 `query` answers any question of metrics x dimensions x filters; `summary`, `series` and `by_skill_group` are the questions
-a dashboard asks most. All of them choose the smallest table that can answer (`rollup.TABLES`), read whole local days that
+a dashboard asks most. All of them choose the smallest table that can answer (`tables.TABLES`), read whole local days that
 are over from the totals of days and the rest from the slots, and add counters up first and divide last. So an answer
 costs as much as it has rows, whatever the number of calls, and a figure is the same on every page.
 
@@ -27,7 +27,7 @@ from django.utils.translation import gettext_lazy
 
 from agents.models import Agent, SkillGroup, StaleAgentTime
 from agents.querysets import sees_account
-from analytics import rollup
+from analytics.day_totals import days_to
 from analytics.metrics import BUCKETS, CATALOGUE, METRICS, Counters, Metric, Source, plus
 from analytics.models import FillMark
 from analytics.periods import (
@@ -42,7 +42,7 @@ from analytics.periods import (
     read_period,
     stretches,
 )
-from analytics.rollup import Table
+from analytics.tables import TABLES, Table, added_up
 from callcenter_site.phone_numbers import canonical
 from callcenter_site.slots import SLOT, day_bounds
 from calls.models import CallEvent, Direction, EventState, StaleCallSlot
@@ -177,7 +177,7 @@ def _table(source: Source, dimensions: set[str], actor: Actor) -> Table | None:
         if source is Source.CALLS or (source is Source.QUEUES and not is_of_groups) or getattr(actor, "pk", None) is None:
             return None
         needed.add("skill_group_id" if source is Source.QUEUES else "agent_id")
-    return next((table for table in rollup.TABLES if table.source is source and needed <= set(table.keys)), None)
+    return next((table for table in TABLES if table.source is source and needed <= set(table.keys)), None)
 
 
 # --- Sums ------------------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def split(source: Source, dimension: str, *, actor: Actor, period: Period, filte
 def _days_to(actor: Actor) -> dt.date | None:
     """The local day before which days have totals of the account's own zone."""
     mark = FillMark.objects.visible_to(actor).select_related("account").first()
-    return None if mark is None else rollup.days_to(mark.account, mark)
+    return None if mark is None else days_to(mark.account, mark)
 
 
 def _read(
@@ -353,7 +353,7 @@ _FIRST_DAY: dict[str, Any] = {
 
 
 def _grouped(rows: Any, keys: Sequence[str], names: Sequence[str]) -> Any:
-    return rows.values("when", *keys).annotate(**rollup.added_up(names)).values_list("when", *keys, *names)
+    return rows.values("when", *keys).annotate(**added_up(names)).values_list("when", *keys, *names)
 
 
 def _rows(grouped: Any, n_keys: int, names: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
@@ -391,7 +391,7 @@ def _weekday_hours(
         part = rows.filter(slot__gte=start, slot__lt=end).annotate(
             weekday=ExtractIsoWeekDay(local, tzinfo=dt.UTC), hour=ExtractHour(local, tzinfo=dt.UTC)
         )
-        part = part.values("weekday", "hour", *keys).annotate(**rollup.added_up(names))
+        part = part.values("weekday", "hour", *keys).annotate(**added_up(names))
         for weekday, hour, *rest in part.values_list("weekday", "hour", *keys, *names):
             yield ((weekday, hour), *rest[: len(keys)]), dict(zip(names, rest[len(keys) :], strict=True))
 
@@ -623,7 +623,7 @@ def _near(names: Sequence[str]) -> str:
 def _not_countable(metric: Metric, dimensions: set[str], actor: Actor) -> str:
     if _table(metric.source, set(), actor) is None:
         return _("%(name)s counts more than your role sees.") % {"name": metric.name}
-    tables = [table for table in rollup.TABLES if table.source is metric.source]
+    tables = [table for table in TABLES if table.source is metric.source]
     names = {column: name for name, column in KEYS.items()}
     known = sorted({names[column] for table in tables for column in table.keys})
     return _("%(name)s is not counted by %(asked)s together; it is by %(known)s.") % {

@@ -4,7 +4,7 @@ import pytest
 
 from analytics.metrics import CATALOGUE, METRICS, Good, Source, Unit
 from analytics.models import AgentInterval, CallInterval, QueueInterval
-from analytics.rollup import counters_of
+from analytics.tables import counters_of
 from analytics.wording import change, shown
 
 TABLES = {Source.CALLS: CallInterval, Source.QUEUES: QueueInterval, Source.AGENTS: AgentInterval}

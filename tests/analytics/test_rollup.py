@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db.models import Sum
 
 from agents.models import SkillGroup
-from analytics import reports, rollup
+from analytics import counting, reports, rollup
 from analytics.erasure import COUNTS
 from analytics.metrics import ANSWERED_WAITS, METRICS, WAITED, Source
 from analytics.models import CallInterval, ErasedCount, FillMark, GroupTotal, QueueInterval, QueueTotal
@@ -388,14 +388,14 @@ def test_rows_doubled_in_the_past_are_made_one(account, groups):
 
 def test_a_mark_left_while_slots_are_counted_is_not_lost(account, groups, monkeypatch):
     post(account, Story(account, TEN, "a").items, at=LATER)
-    count_calls = rollup._count_calls
+    count_calls = counting.count_calls
 
     def count_and_be_overtaken(*args):
         result = count_calls(*args)
         StaleCallSlot.objects.create(account=account, slot=TEN)
         return result
 
-    monkeypatch.setattr(rollup, "_count_calls", count_and_be_overtaken)
+    monkeypatch.setattr(counting, "count_calls", count_and_be_overtaken)
     rollup.drain_stale_slots(at=LATER)
     assert StaleCallSlot.objects.count() == 1
 
@@ -410,7 +410,7 @@ def test_a_fill_that_breaks_off_leaves_marks_and_rows_as_they_were(account, grou
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(rollup, "_count_queues", break_off)
+        patch.setattr(counting, "count_queues", break_off)
         with pytest.raises(RuntimeError):
             rollup.drain_stale_slots(at=LATER)
     assert (everything(), StaleCallSlot.objects.count()) == (before, n_marks)

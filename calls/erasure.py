@@ -87,7 +87,7 @@ KEPT = (
         people=("started_by", "asked"),
         files=("key",),
     ),
-    Kept("calls.SavedFilter", Lifetime.CONFIGURATION, people=("owner", "name")),
+    Kept("calls.SavedFilter", Lifetime.CONFIGURATION, people=("owner", "name", "query", "search")),
     Kept("calls.SoundSource", Lifetime.CONFIGURATION),
     Kept("calls.IncomingWebhook", Lifetime.CONFIGURATION),
     Kept("calls.WebhookDelivery", Lifetime.UNTIL_USED, clock="received_at"),

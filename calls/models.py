@@ -733,6 +733,8 @@ class SavedFilter(AccountOwned):
     owner = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
     name = models.CharField(_("name"), max_length=60)
     query = models.CharField(max_length=2000, help_text="As in the list's address; only parameters of its filters.")
+    search = EncryptedTextField(editable=False)
+    """What was searched for, which may be somebody's number: never shared."""
     is_shared = models.BooleanField(_("for everybody"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
@@ -843,4 +845,4 @@ class Tombstone(AccountOwned):
 
 auditlog.register(SoundSource, mask_fields=["secret"], mask_callable="callcenter_site.audit.unsaid")
 auditlog.register(IncomingWebhook, mask_fields=["secret", "old_secret"], mask_callable="callcenter_site.audit.unsaid")
-auditlog.register(SavedFilter, exclude_fields=["query"])
+auditlog.register(SavedFilter, exclude_fields=["query", "search"])

@@ -24,6 +24,7 @@ from callcenter_site.streams import account_topic, publish
 from callcenter_site.subjects import (
     CALLS,
     PEOPLE,
+    SCANNED,
     Erased,
     Page,
     Store,
@@ -31,6 +32,7 @@ from callcenter_site.subjects import (
     SubjectKind,
     Work,
     first_ids,
+    paged,
     scan,
 )
 from calls import records
@@ -486,12 +488,14 @@ def _find_filters(subject: Subject, after: Any, limit: int) -> Page:
     if subject.kind == ACCOUNT:
         return first_ids(rows, after, limit)
 
-    def is_there(owner_id: int, is_shared: bool, name: str, query: str) -> bool:
-        if subject.agent_id is not None and owner_id == subject.agent_id and not is_shared:
+    def is_there(row: SavedFilter) -> bool:
+        if subject.agent_id is not None and row.owner_id == subject.agent_id and not row.is_shared:
             return True
-        return subject.is_named(name) or any(subject.is_named(value) for _, value in parse_qsl(query))
+        return any(subject.is_named(said) for said in (row.name, row.search, *(value for _, value in parse_qsl(row.query))))
 
-    return scan(rows, ("owner_id", "is_shared", "name", "query"), is_there, after)
+    # Instances, because the search words open only with the account of their row.
+    page = list(rows.filter(pk__gt=after or 0).order_by("pk")[:SCANNED])
+    return paged(((row.pk, is_there(row)) for row in page), SCANNED)
 
 
 def _find_unknown(subject: Subject, after: Any, limit: int) -> Page:

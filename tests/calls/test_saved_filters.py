@@ -2,6 +2,7 @@
 
 import pytest
 from auditlog import get_logentry_model
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -39,6 +40,12 @@ def save(client, query: str, name: str = "mine", **more):
     return client.post(f"{LIST}filters/save/?{query}", {"name": name, **more}, follow=True)
 
 
+def raw_search(saved) -> bytes:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT search FROM calls_savedfilter WHERE id = %s", [saved.pk])
+        return bytes(cursor.fetchone()[0])
+
+
 def at(name: str, pk: int) -> str:
     return reverse(f"admin:calls_call_{name}", args=[pk])
 
@@ -50,10 +57,22 @@ def test_a_filter_is_saved_and_applied(boss):
     assert "Saved as “mine”" in page.content.decode()
     saved = SavedFilter.objects.get()
     assert (saved.owner, saved.account, saved.is_shared) == (boss, boss.account, False)
-    assert saved.query == "outcome=voicemail&outcome=answered&period=30d", "no page, no search, no order"
+    assert saved.query == "outcome=voicemail&outcome=answered&period=30d", "no page, no order"
+    assert saved.search == "13800138000" and b"13800138000" not in raw_search(saved)
     page = client.get(at("apply_filter", saved.pk), follow=True)
-    assert page.redirect_chain == [(f"{LIST}?{saved.query}", 302)]
+    assert page.redirect_chain == [(f"{LIST}?{saved.query}&q=13800138000", 302)]
     assert 'aria-current="true">mine</a>' in page.content.decode()
+
+
+def test_a_filter_with_a_search_is_shared_with_nobody(boss):
+    client = signed_in(boss)
+    save(client, "q=13800138000", is_shared="1")
+    assert not SavedFilter.objects.exists()
+    save(client, "q=13800138000")
+    saved = SavedFilter.objects.get()
+    client.post(at("change_filter", saved.pk), {"name": "mine", "is_shared": "1"})
+    saved.refresh_from_db()
+    assert not saved.is_shared and saved.search == "13800138000"
 
 
 def test_the_same_name_is_the_same_filter(boss):
@@ -65,7 +84,7 @@ def test_the_same_name_is_the_same_filter(boss):
 
 @pytest.mark.parametrize(
     ("query", "name"),
-    [("direction=sideways", "x"), ("", "x"), ("q=13800138000", "x"), ("direction=inbound", " "), ("direction=inbound", "x" * 61)],
+    [("direction=sideways", "x"), ("", "x"), ("direction=inbound", " "), ("direction=inbound", "x" * 61)],
 )
 def test_what_is_no_filter_or_has_no_name_is_not_saved(boss, query, name):
     page = save(signed_in(boss), query, name=name)

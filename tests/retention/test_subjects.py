@@ -179,6 +179,7 @@ def everywhere(account):
     BlockedNumber.objects.create(account=account, number=NUMBER, reason="complained")
     BlockedNumber.objects.create(account=account, number=OTHER, reason="same man as 138 0013 8000")
     SavedFilter.objects.create(account=account, owner=agent, name="him", query="calling=138+0013+8000&outcome=answered")
+    SavedFilter.objects.create(account=account, owner=agent, name="again", query="", search="138 0013 8000")
     ExportRun.objects.create(
         account=account,
         asked="{}",

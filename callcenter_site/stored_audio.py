@@ -4,6 +4,7 @@ Who may listen is asked by the page that hands out the link; nothing here looks 
 """
 
 import asyncio
+import itertools
 import re
 import struct
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+
+from callcenter_site.object_store import read_object
 
 LINK_SECONDS = 60
 CHUNK = 64 * 1024
@@ -115,6 +118,19 @@ def answer(request: HttpRequest, key: str, *, content_type: str, name: str) -> H
     return _guarded(response, content_type, name)
 
 
+def whole(request: HttpRequest, key: str, *, content_type: str, name: str) -> HttpResponseBase:
+    """The whole file, piece by piece as the store gives it out."""
+    pieces = read_object(key, storage=default_storage)
+    try:
+        first = next(pieces, b"")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    rest = itertools.chain([first], pieces)
+    response = StreamingHttpResponse(_async_pieces(rest) if isinstance(request, ASGIRequest) else rest)
+    response._resource_closers.append(pieces.close)  # type: ignore[attr-defined]
+    return _guarded(response, content_type, name)
+
+
 def _guarded(response: HttpResponseBase, content_type: str, name: str) -> HttpResponseBase:
     response["Content-Type"] = content_type
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -157,6 +173,11 @@ async def _async_chunks(file: Any, start: int, length: int) -> AsyncIterator[byt
     while length > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, length))):
         length -= len(chunk)
         yield chunk
+
+
+async def _async_pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece
 
 
 def _is_wav(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from calls import export_views, views
 app_name = "calls"
 urlpatterns = [
     path("admin/calls/listen/<str:kind>/<int:pk>/", views.listen, name="listen"),
+    path("admin/calls/waveform/<str:kind>/<int:pk>/", views.waveform, name="waveform"),
     path("admin/calls/audio/<str:token>", views.audio, name="audio"),
     path("api/sound/<str:token>", views.sound, name="sound"),
     path("api/export/<str:token>", export_views.file, name="export-file"),

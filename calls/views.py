@@ -29,6 +29,7 @@ from calls.masking import sees_numbers, shown_text
 from calls.models import AudioState, Call, Recording, Voicemail
 from calls.remarks import ChangedMeanwhile, Remark, may_remark, new_token, only_adds, write_remark
 from calls.screen_pop import open_calls, panel_of
+from calls.waveform import browser_draws
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 
 LINK_SECONDS = stored_audio.LINK_SECONDS
@@ -47,12 +48,7 @@ def listen(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     """Where a player points: checks, notes the listening, and sends the browser to the short-lived link."""
     audio = _audible(request, kind, pk)
     user: Any = request.user
-    # A player asks again when somebody jumps to another place; that is the same listening. `add` answers False where it
-    # was noted before, and None where the cache cannot be asked: then each time is noted, rather than none.
-    if cache.add(f"listening:{kind}:{pk}:{user.pk}", 1, LINK_SECONDS) is not False:
-        log_look(Look.LISTENED, type(audio), [audio.pk], actor=user, call=audio.call_id)
-    if isinstance(audio, Voicemail):
-        Voicemail.objects.filter(pk=audio.pk, heard_at=None).update(heard_by=user, heard_at=timezone.now())
+    _note_listening(audio, user)
     if isinstance(default_storage, FileSystemStorage):
         token = signing.TimestampSigner(salt=_SALT).sign_object([kind, audio.pk, user.pk])
         address = reverse("calls:audio", args=[token])
@@ -63,6 +59,27 @@ def listen(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     response = HttpResponseRedirect(address)
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+@login_required
+@require_GET
+def waveform(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
+    """The same sound for the player's script, which draws from it how loud it is along its length: through the portal, for
+    a script may not read what a store at another address answers. Only of files whose waveform is not known."""
+    audio = _audible(request, kind, pk)
+    if not browser_draws(audio):
+        raise Http404
+    _note_listening(audio, request.user)
+    return stored_audio.whole(request, audio.key, content_type=_content_type(audio), name=_file_name(audio))
+
+
+def _note_listening(audio: Recording | Voicemail, user: Any) -> None:
+    # A player asks again when somebody jumps to another place; that is the same listening. `add` answers False where it
+    # was noted before, and None where the cache cannot be asked: then each time is noted, rather than none.
+    if cache.add(f"listening:{audio._meta.model_name}:{audio.pk}:{user.pk}", 1, LINK_SECONDS) is not False:
+        log_look(Look.LISTENED, type(audio), [audio.pk], actor=user, call=audio.call_id)
+    if isinstance(audio, Voicemail):
+        Voicemail.objects.filter(pk=audio.pk, heard_at=None).update(heard_by=user, heard_at=timezone.now())
 
 
 @login_required

@@ -1,20 +1,24 @@
 """How loud a recording is along its length: a byte for each slice, drawn under the player.
 
-Only of WAV files, which need no decoder. Of long ones, parts of each slice are looked at, so that it takes the same time
-whatever the length.
+Of WAV files, which need no decoder, it is worked out as they are stored. Of long ones, parts of each slice are looked at, so
+that it takes the same time whatever the length. All others are decoded where a fault in a decoder harms nobody else: in the
+browser of whoever listens.
 """
 
 import struct
 import sys
 from array import array
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from callcenter_site.sound_files import WavShape
 
 N_SLICES = 400
 MOST_A_SLICE = 8192
 """Bytes of a slice that are looked at."""
+MOST_DRAWN_BYTES = 20 * 1024 * 1024
+MOST_DRAWN_SECONDS = 3600
+"""Of a file that a browser reads for its waveform alone."""
 PCM, FLOAT, ALAW, ULAW = 1, 3, 6, 7
 
 
@@ -37,6 +41,12 @@ def peaks_of_wav(file: IO[bytes], shape: WavShape) -> bytes | None:
             peak = max(peak, loudest(file.read(size)))
         peaks.append(min(255, round(peak * 255)))
     return bytes(peaks)
+
+
+def browser_draws(audio: Any) -> bool:
+    """Whether the page may read this file to draw its waveform."""
+    is_small = 0 < (audio.n_bytes or 0) <= MOST_DRAWN_BYTES and (audio.duration_seconds or 0) <= MOST_DRAWN_SECONDS
+    return bool(audio.peaks is None and is_small)
 
 
 def _reader(shape: WavShape) -> Callable[[bytes], float] | None:

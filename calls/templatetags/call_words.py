@@ -3,13 +3,14 @@
 import base64
 
 from django import template
-from django.conf import settings
 
 from agents.wording import terminal
 from calls import wording
+from calls.waveform import browser_draws
 
 register = template.Library()
 register.filter("terminal", terminal)
+register.filter("browser_draws", browser_draws)
 for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "why_not_folded", "why_no_sound"):
     register.filter(name, getattr(wording, name))
 
@@ -18,9 +19,3 @@ for name in ("ending", "departure", "prompt_kind", "input_kind", "call_type", "w
 def in_base64(content: bytes | memoryview | None) -> str:
     """For scripts; nothing stays nothing."""
     return base64.b64encode(bytes(content or b"")).decode()
-
-
-@register.simple_tag
-def script_reads_sound() -> bool:
-    """Whether a page's script may read sound files, not only play them: a store at another address does not let it."""
-    return not settings.RECORDINGS_ORIGINS

@@ -16,8 +16,9 @@ from django.utils import timezone
 from callcenter_site import stored_audio
 from calls import views
 from calls.models import AudioState, Voicemail
+from calls.waveform import MOST_DRAWN_BYTES
 from configuration.models import AuditEntry, Role
-from tests.factories import AgentFactory, CallFactory, CallLegFactory, RecordingFactory, VoicemailFactory
+from tests.factories import AccountFactory, AgentFactory, CallFactory, CallLegFactory, RecordingFactory, VoicemailFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -247,6 +248,59 @@ def test_an_s3_store_gets_a_link_of_its_own_for_a_minute(client, inspector, reco
     assert asked["expire"] == 60 and asked["name"] == recording.key
     assert asked["parameters"]["ResponseContentDisposition"].startswith("attachment")
     assert listenings().count() == 1
+
+
+def waveform(client, audio, kind="recording"):
+    return client.get(f"/admin/calls/waveform/{kind}/{audio.pk}/")
+
+
+def test_the_players_script_reads_a_file_it_must_draw_as_one_listening(client, inspector, recording):
+    listen(client, recording)
+    answer = waveform(client, recording)
+    assert b"".join(answer.streaming_content) == CONTENT
+    assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("private, no-store", "nosniff")
+    assert listenings().count() == 1
+    cache.clear()
+    waveform(client, recording)
+    assert listenings().count() == 2, "whoever reads it without playing it has listened too"
+
+
+@pytest.mark.parametrize(
+    "change", [{"peaks": b"\x01"}, {"n_bytes": MOST_DRAWN_BYTES + 1}, {"duration_seconds": 3601.0}, {"key": "gone"}]
+)
+def test_a_file_that_no_browser_draws_is_not_read_for_it(client, inspector, recording, change):
+    type(recording).objects.filter(pk=recording.pk).update(**change)
+    assert waveform(client, recording).status_code == 404
+
+
+def test_reading_a_message_for_its_waveform_is_hearing_it(client, inspector, account):
+    voicemail = VoicemailFactory(call=CallFactory(account=account), content=CONTENT)
+    assert waveform(client, voicemail, "voicemail").status_code == 200
+    assert Voicemail.objects.get().heard_by == inspector
+
+
+def test_who_may_not_listen_reads_no_sound_for_a_waveform(client, recording):
+    client.force_login(AgentFactory(account=recording.account, kind=Role.Kind.AGENT))
+    assert waveform(client, recording).status_code == 403
+    assert not listenings().exists()
+
+
+def test_another_accounts_sound_is_not_read_for_a_waveform(client, recording):
+    client.force_login(AgentFactory(account=AccountFactory(), kind=Role.Kind.INSPECTOR))
+    answers = [waveform(client, recording), client.get("/admin/calls/waveform/recording/99999999/")]
+    assert [one.status_code for one in answers] == [404, 404] and answers[0].content == answers[1].content
+    assert not listenings().exists()
+
+
+def test_the_asynchronous_server_passes_pieces_on_as_the_store_gives_them():
+    async def collected() -> list[bytes]:
+        return [piece async for piece in stored_audio._async_pieces(iter([b"a", b"b", b"c"]))]
+
+    assert asyncio.run(collected()) == [b"a", b"b", b"c"]
+
+
+def test_a_real_s3_store_is_read_for_the_waveform(object_store, client, inspector, recording):
+    assert b"".join(waveform(client, recording).streaming_content) == CONTENT
 
 
 def test_the_clock_of_the_link_is_at_most_a_minute():

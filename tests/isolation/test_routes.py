@@ -115,6 +115,7 @@ ROUTES: dict[str, Any] = {
     "sign_in:link-sent": PAGE,
     "sign_in:set-password": PAGE,
     "calls:listen": [Row(Recording, rest={"kind": "recording"}), Row(Voicemail, rest={"kind": "voicemail"})],
+    "calls:waveform": "test_recordings_listening: another account's sound is not read for a waveform",
     "calls:audio": "test_a_link_to_audio_made_for_somebody_else_opens_nothing",
     "calls:sound": "test_sound_api: a key fetches a recording by a link that dies",
     "api:recording-list": PAGE,

@@ -2,8 +2,6 @@
 "use strict";
 (() => {
   const STEP = 5;
-  const MOST_BYTES = 20 * 1024 * 1024;  // of a file whose waveform is worked out here
-  const MOST_SECONDS = 3600;
   const N_SLICES = 400;
 
   const clock = (seconds) => {
@@ -148,9 +146,9 @@
         problem.hidden = false;
       }, 500);
     });
-    if (!peaks.length && "decodes" in player.dataset && Number(player.dataset.bytes) <= MOST_BYTES && told <= MOST_SECONDS) {
+    if (player.dataset.waveform) {
       sound.addEventListener("playing", () => {
-        decode(sound.dataset.listen).then((found) => { peaks = found; show(); }, () => {});  // without it, a plain bar
+        decode(player.dataset.waveform).then((found) => { peaks = found; show(); }, () => {});  // without it, a plain bar
       }, { once: true });
     }
 

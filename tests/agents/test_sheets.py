@@ -2,8 +2,9 @@
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroupMember, Status
@@ -452,6 +453,26 @@ def test_phones_are_left_out_for_who_may_not_see_them(account, boss):
     assert "Mobile" not in rows[0]
     assert "13800138000" not in str(rows)
     assert "13800138000" in str(list(AgentSheet(actor=boss).export([boss.pk])))
+
+
+def test_exporting_asks_the_database_per_batch_and_not_per_row(account, boss, sales, django_assert_num_queries):
+    def add(count: int) -> None:
+        for _ in range(count):
+            agent = AgentFactory(account=account)
+            MemberFactory(skill_group=sales, agent=agent, account=account)
+            AgentPhone.objects.create(account=account, agent=agent, kind="mobile", number=f"+8613800{agent.pk:06}")
+
+    def exported() -> int:
+        sheet = AgentSheet(actor=boss)
+        return len(list(sheet.export(sheet.ids(Agent.objects.visible_to(boss)))))
+
+    add(2)
+    exported()
+    with CaptureQueriesContext(connection) as few:
+        assert exported() == 1 + 1 + 2
+    add(30)
+    with django_assert_num_queries(len(few)):
+        assert exported() == 1 + 1 + 32
 
 
 def test_checking_asks_the_database_per_batch_and_not_per_row(account, boss, sales, django_assert_max_num_queries):

@@ -5,6 +5,7 @@ The rows are those of the two-accounts tests. What is the account's configuratio
 holds a word that must not reach somebody of another group.
 """
 
+import copy
 import io
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from configuration import models as configuration
 from configuration.encryption import EncryptedTextField
 from configuration.models import Account, Role
 from tests.factories import AgentFactory, MemberFactory, SkillGroupFactory
+from tests.isolation.conftest import kept_around_tests
 from tests.isolation.test_admin import PAGES, as_person, object_pages, url_of
 from tests.isolation.test_routes import PAGE, ROUTES, ROWS, Row
 from tests.isolation.worlds import MISSING_ID, World, make_world, our_models
@@ -53,8 +55,7 @@ OF_THE_ACCOUNT = {
 OF_PEOPLE = [one for one in our_models() if one not in OF_THE_ACCOUNT]
 
 
-@pytest.fixture
-def world(db, frozen_clock) -> World:
+def make_account_of_others() -> World:
     """An account whose every row, but its configuration, is about people and calls of a group that the narrow one is not in."""
     world = make_world(HIDDEN, 60_000_000)
     for model in OF_THE_ACCOUNT:
@@ -72,6 +73,17 @@ def world(db, frozen_clock) -> World:
     Call.objects.filter(account=world.account).update(provider=COMMON)  # a telecom company; filters offer those of the account
     Role.objects.filter(account=world.account).exclude(pk=world.rows[Role].pk).update(requires_second_factor=False)
     return world
+
+
+@pytest.fixture(scope="module")
+def account_of_others(django_db_setup, django_db_blocker) -> Iterator[World]:
+    with kept_around_tests(make_account_of_others, django_db_blocker) as world:
+        yield world
+
+
+@pytest.fixture
+def world(account_of_others, db) -> World:
+    return copy.deepcopy(account_of_others)
 
 
 @pytest.fixture

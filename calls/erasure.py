@@ -19,11 +19,14 @@ from callcenter_site.erasure import (
     Kept,
     Lifetime,
     among,
+    between,
     cursor_after,
     delete_batch,
     delete_rows,
     in_turn,
+    is_counting_only,
     locked,
+    stretch,
     update_rows,
 )
 from calls.models import (
@@ -126,31 +129,58 @@ def erase_calls(*, account: Account, calls: Any, ids: Sequence[int]) -> tuple[Co
 
     Runs in the caller's transaction. The condition of `calls` is repeated: what no longer fits it stays.
     """
-    # One order for all who lock calls. Who appends to a call now waits, and then finds it gone.
-    held = dict(locked(calls.filter(among("pk", ids)).order_by("pk")).values_list("pk", "call_key"))
+    held, span = _lock(account, calls, ids)
     counts: Counter[str] = Counter()
     if not held:
         return counts, set()
     pks, call_keys = list(held), list(held.values())
-    below = among("call_id", pks)
+    below = between("call_id", span) if span else among("call_id", pks)
     files: set[str] = set()
     for kind, model in _AUDIO:
         rows = model._default_manager.filter(below, account_id=account.pk)
-        files.update(locked(rows.exclude(key="").order_by("pk")).values_list("key", flat=True))
-        counts[kind] += delete_rows(rows)
+        if named := list(locked(rows.order_by("pk")).values_list("key", flat=True)):
+            files.update(named)
+            counts[kind] += delete_rows(rows)
+    files -= {""}
     counts["files"] += len(files)
     # Those that are on their way and in no record yet.
-    coming = IncomingSound.objects.for_account(account).filter(call_key__in=call_keys)
-    for key, spool_name in locked(coming.order_by("pk")).values_list("key", "spool_name"):
-        files |= {key, f"{SPOOLED}{spool_name}" if spool_name else ""} - {""}
-    counts["files"] += delete_rows(coming)
+    coming = IncomingSound.objects.for_account(account)
+    if coming.exists():  # mostly there are none at all, and no call need be looked for
+        coming = coming.filter(call_key__in=call_keys)
+        for key, spool_name in locked(coming.order_by("pk")).values_list("key", "spool_name"):
+            files |= {key, f"{SPOOLED}{spool_name}" if spool_name else ""} - {""}
+        counts["files"] += delete_rows(coming)
     for kind, model in _PARTS:
         counts[kind] += delete_rows(model._default_manager.filter(below, account_id=account.pk))
     delete_rows(KeywordHit.objects.for_account(account).filter(below))
     delete_rows(CallSeenBy.objects.for_account(account).filter(below))
     counts["events"] += delete_rows(CallEvent.objects.for_account(account).filter(call_key__in=call_keys))
-    counts["calls"] += delete_rows(calls.filter(among("pk", pks)))
+    counts["calls"] += delete_rows(calls.filter(between("pk", span) if span else among("pk", pks)))
+    if span and Call.objects.for_account(account).filter(between("pk", span)).select_for_update().order_by("pk")[:1]:
+        raise MovedMeanwhile  # a call came between, and what hangs on it may have gone
     return counts, files
+
+
+class MovedMeanwhile(Exception):
+    """What was to be deleted is not what was looked at: the transaction is to be rolled back and run again."""
+
+
+def _lock(account: Account, calls: Any, ids: Sequence[int]) -> tuple[dict[int, bytes], tuple[int, int] | None]:
+    """Locks those of the calls that have these ids, by id their keys. Where the ids lie close together, and every call of
+    the account between them is to go as well, those are locked too, and the stretch is told."""
+
+    def of(rows: Any) -> dict[int, bytes]:
+        # One order for all who lock calls. Who appends to a call now waits, and then finds it gone.
+        return dict(locked(rows.order_by("pk")).values_list("pk", "call_key"))
+
+    span = None if is_counting_only() else stretch(ids)
+    if span is None:
+        return of(calls.filter(among("pk", ids))), None
+    held = of(calls.filter(between("pk", span)))
+    if Call.objects.for_account(account).filter(between("pk", span)).count() == len(held):
+        return held, span
+    wanted = set(ids)
+    return {pk: key for pk, key in held.items() if pk in wanted}, None
 
 
 # --- Raw events ------------------------------------------------------------------------------------------------------

@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 
 State = PurgeRun.State
 
-LEAST, MOST = 100, 5000
+LEAST, MOST = 200, 5000
 """Rows in a batch."""
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.5
 CUT_OFF_AFTER = dt.timedelta(minutes=10)
 """A run silent for this long is taken to be dead, and taken up."""
 USUAL_TIMES, SHARE = 3, 0.2
@@ -332,7 +332,7 @@ class _Work:
             if replica_behind:
                 raise _Break(State.STOPPED, REPLICA_BEHIND)
             began = time.monotonic()
-            cursor = again_on_deadlock(partial(self._one_batch, step, cursor, batch))
+            cursor = again_on_deadlock(partial(self._one_batch, step, cursor, batch), also=(calls.MovedMeanwhile,))
             if cursor is None:
                 return
             took = time.monotonic() - began

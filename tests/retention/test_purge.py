@@ -23,6 +23,7 @@ from calls.models import (
     Call,
     CallEvent,
     CallLeg,
+    CallSeenBy,
     IvrStep,
     QueueEntry,
     Recording,
@@ -304,6 +305,53 @@ def test_a_call_that_no_longer_fits_stays_whole(account, monkeypatch):
     monkeypatch.setattr(erasure, "next_calls", then_moved)
     assert "calls" not in purge.purge_account(account=account, at=AT).counts
     assert below(call) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+
+
+def test_calls_that_stay_between_calls_that_go_lose_nothing(account):
+    """Of the same account, of another, and one that goes on; and an expired one of a later day that lies among them."""
+    other = AccountFactory(time_zone="Asia/Shanghai")
+    days = [LAST_EXPIRED - dt.timedelta(days=1), LAST_EXPIRED]
+    for n in range(4):
+        whole_call(account, days[n % 2])
+    theirs = whole_call(other, LAST_EXPIRED)
+    for n in range(4):
+        whole_call(account, days[n % 2])
+    kept = whole_call(account, FIRST_KEPT)
+    whole_call(account, days[0])
+    going_on = CallFactory(account=account, open=True)
+    whole_call(account, days[1])
+    run = purge.purge_account(account=account, at=AT)
+    assert set(Call.objects.all()) == {theirs, kept, going_on}
+    assert below(kept) == below(theirs) == {CallLeg: 2, QueueEntry: 1, IvrStep: 1, Recording: 1, Voicemail: 1}
+    assert {model.objects.count() for model in CALL_TABLES[2:6]} == {2}
+    assert (run.counts["calls"], run.counts["legs"], run.counts["files"]) == (10, 20, 20)
+    assert {row.key for row in FileDeletion.objects.all()}.isdisjoint(files())
+
+
+def test_a_call_that_comes_into_the_stretch_meanwhile_keeps_what_is_below_it(account, monkeypatch):
+    """Imported with an id that was given out before, between the look and the deletes."""
+    calls = [whole_call(account, LAST_EXPIRED) for _ in range(4)]
+    late_id = calls[1].pk
+    whole = dict(Call.objects.filter(pk=late_id).values().get(), ended_on=FIRST_KEPT)
+    for model in (CallLeg, QueueEntry, IvrStep, Recording, Voicemail, CallSeenBy):
+        model.objects.filter(call_id=late_id).delete()
+    Call.objects.filter(pk=late_id).delete()
+    real, came = erasure._lock, []
+
+    def then_comes(*args):
+        found = real(*args)
+        if not came:
+            came.append(Call.objects.create(**whole))
+            CallLegFactory(call=came[0])
+        return found
+
+    monkeypatch.setattr(erasure, "_lock", then_comes)
+    run = purge.purge_account(account=account, at=AT)
+    assert run.state == "done" and run.counts["calls"] == 3
+    left = list(Call.objects.values_list("pk", flat=True))
+    # Where all is one transaction, as on SQLite, what came in it was rolled back with it.
+    assert left in ([], [late_id])
+    assert not CallLeg.objects.exclude(call_id__in=left).exists()
 
 
 def test_another_account_is_not_touched(account):

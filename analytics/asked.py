@@ -47,6 +47,10 @@ class Asked:
         return {"actor": self.user, "filters": self.filters}
 
     @cached_property
+    def counted(self) -> reports.Counted:
+        return reports.counted(account=self.user.account, at=self.at)
+
+    @cached_property
     def groups(self) -> dict[int, SkillGroup]:
         rows = SkillGroup.objects.visible_to(self.user).only("pk", "name", "service_level_seconds", "short_abandon_seconds")
         return {group.pk: group for group in rows.order_by("name")}
@@ -108,7 +112,7 @@ class Asked:
             "is_narrowed": self.filters != Filters(),
             "reset_link": self.address({}, without=NARROWING),
             "errors": self.errors,
-            "freshness": reports.freshness(account=self.user.account, at=self.at),
+            "freshness": self.counted.freshness,
         }
 
     def steps(self) -> list[tuple[str, Any, str]]:

@@ -179,6 +179,13 @@ def now(*, actor: Actor, at: dt.datetime | None = None) -> Live:
     return seen(scope_of(actor), at=at)
 
 
+def last_seen(*, actor: Actor) -> Live | None:
+    """What was told within the last seconds, if anybody asked; nothing is worked out for it."""
+    scope = scope_of(actor)
+    kept: tuple[float, Picture] | None = cache.get(_key(scope.account_id))
+    return _cut_out(kept[1], scope) if kept is not None else None
+
+
 def seen(scope: Scope, *, at: dt.datetime | None = None) -> Live:
     picture = paint(scope.account_id, at) if at is not None else _kept_picture(scope.account_id)
     return _cut_out(picture, scope)
@@ -223,7 +230,7 @@ class Picture:
 
 def _kept_picture(account_id: int) -> Picture:
     """A picture of the last second. One process makes the next one while the others go on with the one before."""
-    key = f"live:{account_id}"
+    key = _key(account_id)
     kept: tuple[float, Picture] | None = cache.get(key)
     age = time.time() - kept[0] if kept is not None else STALE_SECONDS
     if kept is not None and 0 <= age < KEPT_SECONDS:
@@ -238,6 +245,10 @@ def _kept_picture(account_id: int) -> Picture:
         if is_mine:
             cache.delete(f"{key}:making")
     return picture
+
+
+def _key(account_id: int) -> str:
+    return f"live:{account_id}"
 
 
 def paint(account_id: int, at: dt.datetime) -> Picture:

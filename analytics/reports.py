@@ -19,7 +19,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import DateField, DateTimeField, ExpressionWrapper, F, Min, Value
+from django.db.models import (
+    BigIntegerField,
+    DateField,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Func,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay, TruncMonth, TruncWeek
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -256,6 +266,34 @@ def series(*, actor: Actor, period: Period, filters: Filters, step: str) -> list
         if table is not None and parts:
             for (when, *_keys), counters in _read(table, actor, period, filters.narrowed, step=step, known_to=known_to):
                 sums[place_of[when]].add(source, counters)
+    return _steps(parts, sums, period, step)
+
+
+def compared(
+    *,
+    actor: Actor,
+    period: Period,
+    before: Period,
+    filters: Filters,
+    step: str,
+    known_to: dt.date | None,
+    sources: Iterable[Source] = tuple(Source),
+) -> tuple[list[Step], Sums]:
+    """The period in steps, and the whole of another one to compare it with. A query for each source, or two."""
+    parts = stretches(period, step)
+    place_of = _places(parts, step)
+    sums, sums_before = [Sums() for _part in parts], Sums()
+    for source in sources:
+        table = _table(source, set(filters.narrowed), actor)
+        if table is None:
+            continue
+        other = _asked(table, before, filters.narrowed, known_to=known_to).parts(actor)
+        for (when, *_keys), counters in _asked(table, period, filters.narrowed, step=step, known_to=known_to).rows(actor, other):
+            (sums_before if when is None else sums[place_of[when]]).add(source, counters)
+    return _steps(parts, sums, period, step), sums_before
+
+
+def _steps(parts: list[Stretch], sums: Sequence[Sums], period: Period, step: str) -> list[Step]:
     return [
         Step(part.start, part.end, label, of_step)
         for part, label, of_step in zip(parts, labels(parts, period, step), sums, strict=True)
@@ -317,31 +355,78 @@ def _read(
 
     One query where the days that are not added up yet are one at most, else two.
     """
+    asked = _asked(table, period, narrowed, keys=keys, step=step, known_to=known_to, counters=counters)
+    if step == WEEKDAY_HOUR:
+        yield from _weekday_hours(asked.slots(actor), period, keys, asked.names)
+        return
+    yield from asked.rows(actor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be read of a table for a period: the days from their totals, the rest from the slots."""
+
+    table: Table
+    period: Period
+    filters: Mapping[str, Any]
+    keys: Sequence[str]
+    step: str
+    names: tuple[str, ...]
+    days: tuple[dt.date, dt.date] | None
+    start: dt.datetime
+    """From when on slots are read."""
+
+    def slots(self, actor: Actor) -> Any:
+        rows = self.table.slots.objects.visible_to(actor).within(self.start, self.period.end)
+        return rows.filter(**self.filters).order_by()
+
+    def parts(self, actor: Actor) -> list[Any]:
+        """What can be read in one query, for its `when` is of one kind."""
+        parts = []
+        if self.days is not None:
+            rows = self.table.days.objects.visible_to(actor).on_days(*self.days).filter(**self.filters).order_by()
+            parts.append(_grouped(rows.annotate(when=_FIRST_DAY[self.step]), self.keys, self.names))
+        if self.start < self.period.end and self._is_told_by_days:
+            here = self.start.astimezone(self.period.zone).date()
+            one_day = Value(beginning(here, self.step) if self.step else None, output_field=DateField(null=True))
+            parts.append(_grouped(self.slots(actor).annotate(when=one_day), self.keys, self.names))
+        return parts
+
+    def rows(self, actor: Actor, besides: Sequence[Any] = ()) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
+        """`besides`: parts of another period, read along; their `when` is None."""
+        parts = [*self.parts(actor), *besides]
+        if parts:
+            together = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
+            yield from _rows(together, len(self.keys), self.names)
+        if self.start < self.period.end and not self._is_told_by_days:
+            by_slot = _grouped(self.slots(actor).annotate(when=F("slot")), self.keys, self.names)
+            for (slot, *found), sums in _rows(by_slot, len(self.keys), self.names):
+                is_of_days = self.step in OF_DAYS
+                when = beginning(slot.astimezone(self.period.zone).date(), self.step) if is_of_days else slot
+                yield (when, *found), sums
+
+    @property
+    def _is_told_by_days(self) -> bool:
+        """Whether the slots all belong to one step of days, or to the whole."""
+        if not self.step:
+            return True
+        return self.step in OF_DAYS and self.start.astimezone(self.period.zone).date() == self.period.last
+
+
+def _asked(
+    table: Table,
+    period: Period,
+    narrowed: Narrowed,
+    *,
+    keys: Sequence[str] = (),
+    step: str = "",
+    known_to: dt.date | None,
+    counters: Sequence[str] = (),
+) -> _Asked:
     names = tuple(counters) or _COUNTERS[table.source]
     filters = {f"{KEYS[name]}__in": values for name, values in narrowed.items()}
     days, start = _whole_days(period, known_to) if step in OF_DAYS or not step else (None, period.start)
-    parts = []
-    if days is not None:
-        rows = table.days.objects.visible_to(actor).on_days(*days).filter(**filters).order_by()
-        parts.append(_grouped(rows.annotate(when=_FIRST_DAY[step]), keys, names))
-    is_one_day = False
-    if start < period.end:
-        rows = table.slots.objects.visible_to(actor).within(start, period.end).filter(**filters).order_by()
-        here = start.astimezone(period.zone).date()
-        is_one_day = here == period.last
-        if not step or (step in OF_DAYS and is_one_day):
-            one_day = Value(beginning(here, step) if step else None, output_field=DateField(null=True))
-            parts.append(_grouped(rows.annotate(when=one_day), keys, names))
-        elif step == WEEKDAY_HOUR:
-            yield from _weekday_hours(rows, period, keys, names)
-        else:
-            for (slot, *found), counted in _rows(_grouped(rows.annotate(when=F("slot")), keys, names), len(keys), names):
-                when = beginning(slot.astimezone(period.zone).date(), step) if step in OF_DAYS else slot
-                yield (when, *found), counted
-    if len(parts) == 2:
-        parts = [parts[0].union(parts[1], all=True)]
-    for part in parts:
-        yield from _rows(part, len(keys), names)
+    return _Asked(table, period, filters, keys, step, names, days, start)
 
 
 _FIRST_DAY: dict[str, Any] = {
@@ -712,19 +797,41 @@ class Freshness:
 BEHIND_AFTER = dt.timedelta(seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How far an account's counts have come: read once for everything on a page."""
+
+    known_to: dt.date | None
+    """The local day before which days have totals of the account's own zone."""
+    freshness: Freshness
+
+
 def freshness(*, account: Account, at: dt.datetime) -> Freshness:
     """How far the counts have come: up to now, unless events wait to be folded or slots to be counted again."""
+    return counted(account=account, at=at).freshness
+
+
+def counted(*, account: Account, at: dt.datetime) -> Counted:
+    """One query."""
+    pending = CallEvent.objects.for_account(account).filter(state=EventState.PENDING).order_by()
+    # The least id is read off the index; ordered by id, MySQL would rather walk the whole inbox. A plain function, for an
+    # aggregate would group, and walk the whole index.
+    oldest = pending.annotate(least=Func("pk", function="MIN", output_field=BigIntegerField())).values("least")
+    received_at = CallEvent.objects.filter(pk=Subquery(oldest)).values("received_at")
+    waiting = [Exists(marks.objects.for_account(account)) for marks in (StaleCallSlot, StaleAgentTime)]
+    found = Account.objects.filter(pk=account.pk).order_by()
+    columns = {name: Subquery(FillMark.objects.for_account(account).order_by().values(name)[:1]) for name in _OF_MARK}
+    row = found.values(received_at=Subquery(received_at), calls_wait=waiting[0], agents_wait=waiting[1], **columns).first()
+    if row is None:
+        return Counted(None, Freshness(at, is_behind=False))
     counted_to: dt.datetime | None = at
-    # The least id is read off the index; ordered by id, MySQL would rather walk the whole inbox.
-    oldest = CallEvent.objects.for_account(account).filter(state=EventState.PENDING).order_by().aggregate(pk=Min("pk"))["pk"]
-    received_at = CallEvent.objects.filter(pk=oldest).values_list("received_at", flat=True).first() if oldest else None
-    if received_at is not None:
-        counted_to = min(received_at, at)
-    mark = FillMark.objects.for_account(account).first()
-    waiting = (StaleCallSlot.objects.for_account(account), StaleAgentTime.objects.for_account(account))
-    if any(marks.exists() for marks in waiting):
-        counted_to = min(mark.filled_at, counted_to or at) if mark is not None and mark.filled_at else None
+    if row["received_at"] is not None:
+        counted_to = min(row["received_at"], at)
+    if row["calls_wait"] or row["agents_wait"]:
+        counted_to = min(row["filled_at"], counted_to) if row["filled_at"] is not None and counted_to is not None else None
     is_behind = counted_to is None or at - counted_to > BEHIND_AFTER
-    if mark is None:
-        return Freshness(counted_to, is_behind)
-    return Freshness(counted_to, is_behind, mark.recounted_at, mark.n_drifted)
+    known_to = row["days_to"] if row["zone"] == account.time_zone else None
+    return Counted(known_to, Freshness(counted_to, is_behind, row["recounted_at"], row["n_drifted"] or 0))
+
+
+_OF_MARK = ("filled_at", "recounted_at", "n_drifted", "zone", "days_to")

@@ -106,10 +106,20 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     asked = asking.read(request)
     user = asked.user
     source = _source(asked)
-    steps = reports.series(period=asked.period, step=asked.step, **asked.scope)
+    # Those of agents stand below, in a part of its own, unless they are all there is.
+    sources = (source,) if source is Source.AGENTS else (Source.CALLS, Source.QUEUES)
+    steps, sums_before = reports.compared(
+        period=asked.period,
+        before=asked.before,
+        step=asked.step,
+        known_to=asked.counted.known_to,
+        sources=sources,
+        **asked.scope,
+    )
     sums = reports.total(steps)
-    figures = reports.figures(sums, **asked.scope)
-    figures_before = reports.summary(period=asked.before, **asked.scope)
+    figures = reports.figures(sums, sources=sources, **asked.scope)
+    figures_before = reports.figures(sums_before, sources=sources, **asked.scope)
+    live_now = live.last_seen(actor=user)
     context = {
         **admin.site.each_context(request),
         "title": _("Dashboard"),
@@ -117,7 +127,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         **asked.shown(),
         "steps": asked.steps(),
         "step": asked.step,
-        "live": live.now(actor=user),
+        "live": live_now,
+        "live_at": live_now.at if live_now is not None else asked.at,
         "live_tiles": LIVE_TILES,
         "activities": live.ACTIVITIES.items(),
         "source": source.value if source else "",
@@ -125,12 +136,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "sees_nothing": source is None,
         "is_own": source is Source.AGENTS and asked.filters.agent is None,
         "parts_link": asked.address({}),
-        "all_figures": [
-            (metric, shown(metric.unit, figures[metric.name]), asked.records.of_metric(metric.name, asked.period))
-            for metric in CATALOGUE
-        ],
         "is_empty": _is_empty(user, figures),
-        "setup_steps": steps_for(user),
+        "setup_steps": [] if request.GET else steps_for(user),  # of the front page, not of each view that is chosen
     }
     if source is not None:
         context["chart"] = _chart(asked, steps, source)
@@ -143,13 +150,18 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 
 def parts(request: HttpRequest) -> HttpResponse:
-    """The lower half of the dashboard: the period taken apart. It is asked for by the page, once that can be seen."""
+    """The lower half of the dashboard: the period taken apart, and all its figures. The page asks for it once it is seen."""
     asked = asking.read(request)
     source = _source(asked)
     context: dict[str, Any] = {"parts": []}
     if source is not None:
         context["hours"] = _hours(asked, source)
         context["parts"] = _parts(asked, source)
+        figures = reports.summary(period=asked.period, **asked.scope)
+        context["all_figures"] = [
+            (metric, shown(metric.unit, figures[metric.name]), asked.records.of_metric(metric.name, asked.period))
+            for metric in CATALOGUE
+        ]
     return render(request, "analytics/parts.html", context)
 
 

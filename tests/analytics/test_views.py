@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from analytics.metrics import METRICS
 from calls.models import Outcome
 from configuration.models import Role
 from tests.analytics.events import Story, take_in
@@ -190,8 +191,8 @@ def test_a_mistyped_address_never_breaks_the_page(client, account, busy_day, que
 def test_it_asks_as_many_questions_for_a_year_as_for_a_day(client, account, busy_day, django_assert_max_num_queries):
     signed_in(client, account)
     client.get(URL)
-    for query in ({}, {"period": "this_month"}, {"from": "2025-04-01", "to": "2026-03-02"}):
-        with django_assert_max_num_queries(24):
+    for query in ({"period": "today"}, {"period": "this_month"}, {"from": "2025-04-01", "to": "2026-03-02"}):
+        with django_assert_max_num_queries(24 if query == {"period": "today"} else 12):
             assert client.get(URL, query).status_code == 200
 
 
@@ -306,3 +307,22 @@ def test_waits_stand_in_buckets_that_lead_to_their_calls(client, account):
         for n, link in zip(dataset["data"], dataset["links"], strict=True):
             if n:
                 assert len(client.get(link).context["cl"].result_list) == n
+
+
+def test_the_page_and_its_parts_say_the_same(client, account, busy_day):
+    """The page reads two periods at once, and its lower half asks by itself."""
+    signed_in(client, account)
+    for query in ({}, {"period": "last_7_days", "step": "day"}, {"from": "2026-02-20", "to": "2026-03-02", "compare": "week"}):
+        page, below = client.get(URL, query), client.get(PARTS, query)
+        listed = {metric.name: value for metric, value, _link in below.context["all_figures"]}
+        assert len(listed) == len(METRICS)
+        shown = tiles(page)
+        assert {name: listed[name] for name in shown} == shown
+        assert listed["calls_taken"] != "0" and "All figures and how they are worked out" in below.text
+
+
+def test_live_tiles_wait_for_the_page_unless_somebody_has_just_asked(client, account, busy_day):
+    signed_in(client, account)
+    assert client.get(URL).context["live"] is None
+    client.get("/api/v1/live/")
+    assert client.get(URL).context["live"].in_queue == 0

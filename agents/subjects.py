@@ -5,7 +5,9 @@ go first, and the person's own row is emptied last, when nothing needs what stoo
 """
 
 import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from axes.models import AccessAttempt, AccessAttemptExpiration, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
@@ -37,6 +39,7 @@ from callcenter_site.erasure import delete_rows
 from callcenter_site.streams import desk_topic, publish
 from callcenter_site.subjects import (
     PEOPLE,
+    SCANNED,
     Erase,
     Erased,
     Find,
@@ -234,6 +237,30 @@ def _show_checks(subject: Subject, ids: list[Any]) -> Any:
                 "address",
             )
         }
+
+
+def saved_store(name: str, title: Any, model: Any, *, says: Callable[[Any], Iterable[str]] = lambda row: ()) -> Store:
+    """Of what people keep under a name (`agents/saved.py`). What an agent shared stays, unless it names somebody. `says`: what
+    a row holds of words beside its name and its address."""
+
+    def find(subject: Subject, after: Any, limit: int) -> Page:
+        rows = model.objects.for_account(subject.account_id)
+        if subject.kind == ACCOUNT:
+            return first_ids(rows, after, limit)
+
+        def is_there(row: Any) -> bool:
+            if subject.agent_id is not None and row.owner_id == subject.agent_id and not row.is_shared:
+                return True
+            return any(map(subject.is_named, (row.name, *says(row), *(value for _, value in parse_qsl(row.query)))))
+
+        # Instances, because encrypted words open only with the account of their row.
+        page = list(rows.filter(pk__gt=after or 0).order_by("pk")[:SCANNED])
+        return paged(((row.pk, is_there(row)) for row in page), SCANNED)
+
+    def erase(subject: Subject, ids: list[Any], work: Work) -> Erased:
+        return Erased(delete_rows(model.objects.for_account(subject.account_id).filter(pk__in=ids)))
+
+    return Store(name, title, PEOPLE | {ACCOUNT}, (model._meta.label,), find, erase)
 
 
 STORES: tuple[Store, ...] = (

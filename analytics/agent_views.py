@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from agents.models import Agent
 from analytics import asked as asking
-from analytics import reports
+from analytics import reports, saved_views
 from analytics.asked import Asked
 from analytics.metrics import CATALOGUE, METRICS, Metric, Source
 from analytics.reports import Filters, Question, Row, Step
@@ -62,6 +62,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "page": "agents",
         "kept_parameters": ["sort"],
         **asked.shown(),
+        "saved": saved_views.menu_for(request, "agents"),
         "columns": [_heading(asked, metric, order_by) for metric in columns],
         "choices": [(metric, metric in columns) for metric in OF_AGENTS.values()],
         "most_columns": MOST_COLUMNS,

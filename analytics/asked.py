@@ -41,6 +41,8 @@ class Asked:
     compare: str
     before: Period
     errors: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """Figures chosen for a table: the one parameter that may come several times."""
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -79,8 +81,10 @@ class Asked:
         return {person.pk: person for person in self.agents}
 
     def address(self, changed: dict[str, str], without: tuple[str, ...] = ()) -> str:
-        kept = {name: value for name, value in self.query.items() if name not in without and value}
-        return "?" + urlencode(kept | {name: value for name, value in changed.items() if value})
+        kept: dict[str, Any] = {name: value for name, value in self.query.items() if name not in without and value}
+        if self.columns:
+            kept["column"] = self.columns
+        return "?" + urlencode(kept | {name: value for name, value in changed.items() if value}, doseq=True)
 
     @property
     def carried(self) -> str:
@@ -159,7 +163,7 @@ def read(request: HttpRequest) -> Asked:
     except ValidationError as error:
         errors += error.messages
         compare, before = periods.read_comparison({}, period, at=at)
-    return Asked(user, at, query, period, filters, step, compare, before, errors)
+    return Asked(user, at, query, period, filters, step, compare, before, errors, request.GET.getlist("column"))
 
 
 def period_text(period: Period) -> str:

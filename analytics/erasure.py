@@ -59,6 +59,7 @@ KEPT = (
     *(Kept(model._meta.label, Lifetime.COUNTS, clock=clock_of(model)) for model in COUNTS),
     Kept("analytics.FillMark", Lifetime.CONFIGURATION),
     Kept("analytics.Display", Lifetime.CONFIGURATION),
+    Kept("analytics.SavedView", Lifetime.CONFIGURATION, people=("owner", "name", "query")),
     Kept("analytics.AlertNotice", Lifetime.CONFIGURATION),
     Kept("analytics.AlertCrossing", Lifetime.CONFIGURATION),
     Kept("analytics.AlertRule", Lifetime.CONFIGURATION, people=("mail_to",)),

@@ -16,6 +16,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent, SkillGroup
+from agents.saved import Saved
 from analytics.metrics import BUCKETS
 from analytics.querysets import (
     AgentCountsQuerySet,
@@ -733,3 +734,28 @@ auditlog.register(
     mask_fields=["mail_to", "webhook_url", "webhook_secret"],
     mask_callable="callcenter_site.audit.unsaid",
 )
+
+
+# --- What people keep ------------------------------------------------------------------------------------------------
+
+
+class SavedView(Saved):
+    """How somebody looked at a dashboard, kept under a name: for themselves, or for all of the account."""
+
+    class Page(models.TextChoices):
+        NOW = "now", _("Now")
+        PERIOD = "period", _("Period")
+        AGENTS = "agents", _("Agents")
+        QUALITY = "quality", _("Quality")
+
+    page = models.CharField(_("dashboard"), max_length=10, choices=Page)
+    query = models.CharField(max_length=2000, help_text="As in the dashboard's address.")
+
+    class Meta:
+        verbose_name = _("saved view")
+        verbose_name_plural = _("saved views")
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "owner", "page", "name"], name="saved_view_once")]
+
+
+auditlog.register(SavedView, exclude_fields=["query"])

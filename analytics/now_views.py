@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from agents.models import Agent, Status
-from analytics import live
+from analytics import live, now_choice, saved_views
 from analytics.asked import watcher
 from analytics.metrics import METRICS, Source
 from analytics.models import CallTotal, GroupTotal
@@ -48,6 +48,8 @@ def now(request: HttpRequest) -> HttpResponse:
     at = timezone.now()
     scope = live.scope_of(user)
     told = _told(user, scope)
+    chosen = now_choice.read(request)
+    groups = told["skill_groups"]
     people = _people(user) if user.has_perm(SEE_AGENTS) else []
     context = {
         **admin.site.each_context(request),
@@ -55,7 +57,12 @@ def now(request: HttpRequest) -> HttpResponse:
         "live": told,
         "activities": [{"name": name, "label": label, "n": told["agents"][name]} for name, label in live.ACTIVITIES.items()],
         "group_columns": GROUP_COLUMNS,
-        "groups": told["skill_groups"],
+        "groups": [one for one in groups if not chosen.group_ids or one["skill_group"] in chosen.group_ids],
+        "group_choices": [(one["skill_group"], one["name"], one["skill_group"] in chosen.group_ids) for one in groups],
+        "is_chosen": bool(chosen.group_ids),
+        "activity": chosen.activity,
+        "errors": chosen.errors,
+        "saved": saved_views.menu_for(request, "now"),
         "people": people,
         "sees_people": user.has_perm(SEE_AGENTS),
         "sees_status": user.has_perm("agents.view_statuschange"),

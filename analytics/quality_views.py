@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from analytics import asked as asking
-from analytics import quality, reports
+from analytics import quality, reports, saved_views
 from analytics.asked import Asked
 from analytics.metrics import METRICS, Source
 from analytics.periods import Period
@@ -43,6 +43,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "title": _("Quality"),
         "page": "quality",
         **asked.shown(),
+        "saved": saved_views.menu_for(request, "quality"),
         "steps": asked.steps(),
         "step": asked.step,
         "tiles": tiles_of(asked, TILES[source], figures, before) if reports.applies(source, **asked.scope) else [],

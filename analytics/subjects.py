@@ -5,8 +5,9 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from agents.subjects import saved_store
 from analytics import erased_counts
-from analytics.models import AlertRule, CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval
+from analytics.models import AlertRule, CallDay, CallInterval, ErasedCount, QueueDay, QueueInterval, SavedView
 from analytics.rollup import count_under_no_number
 from callcenter_site.subjects import PEOPLE, Erased, Page, Store, Subject, Work, first_ids, scan
 from configuration.models import Account
@@ -73,5 +74,6 @@ STORES: tuple[Store, ...] = (
     _by_number("queue_counts", _("figures of queues by number"), QueueInterval),
     _by_number("queue_days", _("figures of queues and days by number"), QueueDay),
     Store("alert_mails", _("recipients of alerts"), PEOPLE, ("analytics.AlertRule",), _find_mailed, _erase_mailed, _show_mailed),
+    saved_store("saved_views", _("saved views"), SavedView),
     Store("erased_counts", _("figures of erased calls"), PEOPLE, ("analytics.ErasedCount",), _find_erased, _erase_erased),
 )

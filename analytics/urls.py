@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import agent_views, forecast_views, now_views, quality_views, report_views, staffing_views, views
+from analytics import agent_views, forecast_views, now_views, quality_views, report_views, saved_views, staffing_views, views
 
 app_name = "analytics"
 urlpatterns = [
@@ -13,6 +13,10 @@ urlpatterns = [
     path("dashboard/agents/", admin.site.admin_view(agent_views.agents), name="agents"),
     path("dashboard/agents/<int:pk>/", admin.site.admin_view(agent_views.agent), name="agent"),
     path("dashboard/quality/", admin.site.admin_view(quality_views.page), name="quality"),
+    path("dashboard/views/save/<str:page>/", admin.site.admin_view(saved_views.save), name="view-save"),
+    path("dashboard/views/<int:pk>/", admin.site.admin_view(saved_views.open_view), name="view-open"),
+    path("dashboard/views/<int:pk>/change/", admin.site.admin_view(saved_views.change), name="view-change"),
+    path("dashboard/views/<int:pk>/delete/", admin.site.admin_view(saved_views.delete), name="view-delete"),
     path("reports/", admin.site.admin_view(report_views.builder), name="reports"),
     path("reports/file/", admin.site.admin_view(report_views.file), name="report-file"),
     path("now/", admin.site.admin_view(now_views.now), name="now"),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from agents.getting_started import steps_for
 from agents.models import SkillGroup
 from analytics import asked as asking
-from analytics import breakdowns, live, reports
+from analytics import breakdowns, live, reports, saved_views
 from analytics.asked import Asked
 from analytics.metrics import CATALOGUE, METRICS, Good, Metric, Source, Unit
 from analytics.models import CallInterval
@@ -125,6 +125,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "title": _("Dashboard"),
         "page": "period",
         **asked.shown(),
+        "saved": saved_views.menu_for(request, "period"),
         "steps": asked.steps(),
         "step": asked.step,
         "live": live_now,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from agents.models import Agent, SkillGroup
+from agents.saved import Saved
 from callcenter_site.fields import Sha256Field
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from calls.querysets import (
@@ -23,7 +24,6 @@ from calls.querysets import (
     ExportRunQuerySet,
     IncomingSoundQuerySet,
     OfVisibleCalls,
-    SavedFilterQuerySet,
     VoicemailQuerySet,
 )
 from configuration.encryption import EncryptedTextField
@@ -727,27 +727,18 @@ class UnknownName(AccountOwned):
         return self.name
 
 
-class SavedFilter(AccountOwned):
+class SavedFilter(Saved):
     """How somebody narrowed the list of service records, kept under a name: for themselves, or for all of the account."""
 
-    owner = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", editable=False, verbose_name=_("owner"))
-    name = models.CharField(_("name"), max_length=60)
     query = models.CharField(max_length=2000, help_text="As in the list's address; only parameters of its filters.")
     search = EncryptedTextField(editable=False)
     """What was searched for, which may be somebody's number: never shared."""
-    is_shared = models.BooleanField(_("for everybody"), default=False)
-    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-
-    objects = SavedFilterQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("saved filter")
         verbose_name_plural = _("saved filters")
         ordering = ["name", "pk"]
         constraints = [models.UniqueConstraint(fields=["account", "owner", "name"], name="saved_filter_once")]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ExportRun(AccountOwned):

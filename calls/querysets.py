@@ -124,11 +124,3 @@ class ExportRunQuerySet(AccountQuerySet):
         if key is not None:
             return rows.filter(api_key_id=key.pk)
         return rows if sees_account(actor) else rows.filter(started_by_id=actor.pk)  # type: ignore[attr-defined]
-
-
-class SavedFilterQuerySet(AccountQuerySet):
-    def visible_to(self, actor: Actor) -> Self:
-        """One's own and those shared in the account."""
-        rows = super().visible_to(actor)
-        person: Any = actor
-        return rows.filter(Q(is_shared=True) | Q(owner_id=person.pk))

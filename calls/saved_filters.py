@@ -10,62 +10,28 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from callcenter_site.names import is_visible
+from agents import saved
 from calls.models import SavedFilter
-from configuration.models import Role, in_one_line
 
 MOST_SAVED = 50
 """Of one person."""
 MOST_SEARCHED = 255
 
 
-def may_share(person: Any) -> bool:
-    """Whoever answers for more than their own calls."""
-    return getattr(person, "data_scope", Role.DataScope.OWN) != Role.DataScope.OWN
-
-
-def may_change(person: Any, saved: SavedFilter) -> bool:
-    return bool(saved.owner_id == person.pk)
-
-
 def save_filter(*, person: Any, name: str, query: str, is_shared: bool, search: str = "") -> SavedFilter:
-    """Keeps how the list is narrowed; under a name of one's own that is there already, in its place.
-
-    Raises `ValidationError`.
-    """
-    name = _checked_name(name)
+    """Raises `ValidationError`."""
     if not query and not search:
         raise ValidationError(_("Narrow the list first: there is nothing to save."))
-    if len(query) > SavedFilter._meta.get_field("query").max_length or len(search) > MOST_SEARCHED:  # type: ignore[operator,union-attr]
-        raise ValidationError(_("So many filters cannot be kept."))
+    if len(search) > MOST_SEARCHED:
+        raise ValidationError(_("So much cannot be kept. Choose less."))
     _check_sharing(search, is_shared)
-    own = SavedFilter.objects.for_account(person.account_id).filter(owner_id=person.pk)
-    with transaction.atomic():
-        there: SavedFilter | None = own.select_for_update().filter(name=name).first()
-        if there is None and own.count() >= MOST_SAVED:
-            raise ValidationError(_("You have %(n)d saved filters. Delete one first."), params={"n": MOST_SAVED})
-        saved = there or SavedFilter(account_id=person.account_id, owner_id=person.pk)
-        saved.name, saved.query, saved.search = name, query, search
-        saved.is_shared = is_shared and may_share(person)
-        saved.save()
-    return saved
-
-
-def change_filter(*, person: Any, saved: SavedFilter, name: str, is_shared: bool) -> None:
-    """Renames and shares one's own. Raises `ValidationError`."""
-    if not may_change(person, saved):
-        raise PermissionDenied
-    _check_sharing(saved.search, is_shared)
-    saved.name, saved.is_shared = _checked_name(name), is_shared and may_share(person)
-    try:
-        with transaction.atomic():
-            saved.save()
-    except IntegrityError as error:
-        raise ValidationError(_("You have a filter of this name already.")) from error
+    kept: SavedFilter = saved.keep(
+        SavedFilter, person=person, name=name, is_shared=is_shared, most=MOST_SAVED, among={}, query=query, search=search
+    )
+    return kept
 
 
 def _check_sharing(search: str, is_shared: bool) -> None:
@@ -73,17 +39,11 @@ def _check_sharing(search: str, is_shared: bool) -> None:
         raise ValidationError(_("A filter with a search is for yourself only, for it may hold somebody's number."))
 
 
-def _checked_name(name: str) -> str:
-    name = in_one_line(name)
-    if not is_visible(name):
-        raise ValidationError(_("Give the filter a name."))
-    if len(name) > 60:
-        raise ValidationError(_("A name has at most 60 characters."))
-    return name
-
-
 def _joined(query: str, search: str) -> str:
     return "&".join(part for part in (query, urlencode({"q": search}) if search else "") if part)
+
+
+_ROUTES = {"open": "apply_filter", "change": "change_filter", "delete": "delete_filter"}
 
 
 class KeepsFilters:
@@ -101,17 +61,22 @@ class KeepsFilters:
 
     def saved_filters_of(self, request: HttpRequest) -> dict[str, Any]:
         user: Any = request.user
+        page: Any = self
         now, search = self._query_of(request), self._search_of(request)
-        rows = [
-            {"row": row, "is_on": (row.query, row.search) == (now, search), "may_change": may_change(user, row)}
-            for row in SavedFilter.objects.visible_to(user)[: 4 * MOST_SAVED]
-        ]
-        return {
-            "saved_filters": rows,
-            "may_share_filters": may_share(user),
-            "filter_query": _joined(now, search),
-            "filter_search": search,
-        }
+        shown = saved.menu(
+            SavedFilter.objects.visible_to(user)[: 4 * MOST_SAVED],
+            person=user,
+            is_on=lambda row: (row.query, row.search) == (now, search),
+            address=lambda row: {name: page.address_of(route, row.pk) for name, route in _ROUTES.items()},
+            shareable=lambda row: not row.search,
+            query=_joined(now, search),
+            title=_("Saved filters"),
+            empty=_("None yet. Narrow the list with its filters, then save them here under a name."),
+            save=_("Save these filters"),
+            new_name=_("Name of the new filter"),
+            save_to=page.address_of("save_filter"),
+        )
+        return {"saved": shown | {"may_share": shown["may_share"] and not search}}
 
     def _query_of(self, request: HttpRequest) -> str:
         """The address's parameters that belong to a filter, in one order; whatever else stands there is left out."""
@@ -134,10 +99,10 @@ class KeepsFilters:
         if not page.has_view_permission(request):
             raise PermissionDenied
         user: Any = request.user
-        saved: SavedFilter | None = SavedFilter.objects.visible_to(user).filter(pk=pk).first()
-        if saved is None or (posted and request.method != "POST"):
+        row: SavedFilter | None = SavedFilter.objects.visible_to(user).filter(pk=pk).first()
+        if row is None or (posted and request.method != "POST"):
             raise Http404
-        return saved
+        return row
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
         page: Any = self
@@ -149,32 +114,33 @@ class KeepsFilters:
         try:
             page.get_changelist_instance(request)  # filters that cannot be read are none to keep
             name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
-            saved = save_filter(person=request.user, name=name, query=query, is_shared=is_shared, search=self._search_of(request))
+            row = save_filter(person=request.user, name=name, query=query, is_shared=is_shared, search=self._search_of(request))
         except IncorrectLookupParameters:
             messages.error(request, _("These filters cannot be read, so they were not saved."))
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
         else:
-            messages.success(request, _("Saved as “%(name)s”.") % {"name": saved.name})
+            messages.success(request, _("Saved as “%(name)s”.") % {"name": row.name})
         return self._back(_joined(query, self._search_of(request)))
 
     def apply_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        saved = self._asked(request, pk, posted=False)
-        return self._back(_joined(saved.query, saved.search))
+        row = self._asked(request, pk, posted=False)
+        return self._back(_joined(row.query, row.search))
 
     def change_filter_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        saved = self._asked(request, pk, posted=True)
+        row = self._asked(request, pk, posted=True)
         name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
         try:
-            change_filter(person=request.user, saved=saved, name=name, is_shared=is_shared)
+            _check_sharing(row.search, is_shared)
+            saved.change(person=request.user, saved=row, name=name, is_shared=is_shared)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
-        return self._back(_joined(saved.query, saved.search))
+        return self._back(_joined(row.query, row.search))
 
     def delete_filter_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        saved = self._asked(request, pk, posted=True)
-        if not may_change(request.user, saved):
+        row = self._asked(request, pk, posted=True)
+        if not saved.may_change(request.user, row):
             raise PermissionDenied
-        saved.delete()
+        row.delete()
         messages.success(request, _("The filter was deleted."))
         return self._back("")

@@ -11,20 +11,19 @@ figures, so what it counts for is kept before it goes (`Work.keep_figures`); a f
 import datetime as dt
 from collections.abc import Collection, Iterable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from django.db.models import Q
 from django.db.models.functions import Length
 from django.utils.translation import gettext_lazy as _
 
 from agents.erasure import shell_name
+from agents.subjects import saved_store
 from callcenter_site.bulk import parts
 from callcenter_site.erasure import delete_rows
 from callcenter_site.streams import account_topic, publish
 from callcenter_site.subjects import (
     CALLS,
     PEOPLE,
-    SCANNED,
     Erased,
     Page,
     Store,
@@ -32,7 +31,6 @@ from callcenter_site.subjects import (
     SubjectKind,
     Work,
     first_ids,
-    paged,
     scan,
 )
 from calls import records
@@ -483,21 +481,6 @@ def _erase_exports(subject: Subject, ids: list[Any], work: Work) -> Erased:
     return Erased(delete_rows(rows))
 
 
-def _find_filters(subject: Subject, after: Any, limit: int) -> Page:
-    rows = SavedFilter.objects.for_account(subject.account_id)
-    if subject.kind == ACCOUNT:
-        return first_ids(rows, after, limit)
-
-    def is_there(row: SavedFilter) -> bool:
-        if subject.agent_id is not None and row.owner_id == subject.agent_id and not row.is_shared:
-            return True
-        return any(subject.is_named(said) for said in (row.name, row.search, *(value for _, value in parse_qsl(row.query))))
-
-    # Instances, because the search words open only with the account of their row.
-    page = list(rows.filter(pk__gt=after or 0).order_by("pk")[:SCANNED])
-    return paged(((row.pk, is_there(row)) for row in page), SCANNED)
-
-
 def _find_unknown(subject: Subject, after: Any, limit: int) -> Page:
     rows = UnknownName.objects.for_account(subject.account_id)
     if subject.kind == ACCOUNT:
@@ -565,9 +548,7 @@ STORES: tuple[Store, ...] = (
         _erase_incoming,
     ),
     Store("exports", _("exports"), frozenset(SubjectKind), ("calls.ExportRun",), _find_exports, _erase_exports),
-    Store(
-        "saved_filters", _("saved filters"), PEOPLE | {ACCOUNT}, ("calls.SavedFilter",), _find_filters, _delete_of(SavedFilter)
-    ),
+    saved_store("saved_filters", _("saved filters"), SavedFilter, says=lambda row: (row.search,)),
     Store(
         "unknown_names", _("unknown names"), PEOPLE | {ACCOUNT}, ("calls.UnknownName",), _find_unknown, _delete_of(UnknownName)
     ),

@@ -10,7 +10,7 @@
     const whole = new Intl.NumberFormat(language);
     const search = page.querySelector("[data-now-search]"), list = page.querySelector("[data-now-people]");
     const none = page.querySelector("[data-now-none]"), note = page.querySelector("[data-now-stale]"), cut = page.querySelector("[data-now-cut]");
-    let current = figures, clockOffset = 0, chosen = "";
+    let current = figures, clockOffset = 0, chosen = page.dataset.nowChosen;
 
     // Times are the server's; the browser's clock may be wrong.
     const serverNow = () => Date.now() + clockOffset;
@@ -75,9 +75,20 @@
     page.querySelectorAll("[data-now-activity]").forEach(button =>
       button.addEventListener("click", () => {
         chosen = chosen === button.dataset.nowActivity ? "" : button.dataset.nowActivity;
-        page.querySelectorAll("[data-now-activity]").forEach(one => one.setAttribute("aria-pressed", String(one.dataset.nowActivity === chosen)));
+        press();
+        keep();
         people();
       }));
+    const press = () => page.querySelectorAll("[data-now-activity]").forEach(one => one.setAttribute("aria-pressed", String(one.dataset.nowActivity === chosen)));
+    // The address holds the view, so that it can be kept and sent.
+    const keep = () => {
+      const address = new URL(location.href);
+      chosen ? address.searchParams.set("activity", chosen) : address.searchParams.delete("activity");
+      history.replaceState(null, "", address);
+      const form = page.querySelector("[data-saves-view]");
+      if (form) form.action = form.action.split("?")[0] + address.search;
+    };
+    press();
 
     const told = moment => new Date(moment).toLocaleTimeString(language);
     portalFeed({

@@ -7,7 +7,7 @@ class CallcenterSiteConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from callcenter_site import audit, checks  # noqa: F401  (connects and registers once the apps are loaded)
+        from callcenter_site import audit, checks, jobs  # noqa: F401  (connects and registers once the apps are loaded)
 
 
 class PortalAdminConfig(admin_apps.AdminConfig):

@@ -6,6 +6,7 @@ repeated, for it may be a secret; nor is the error below it shown, which would q
 
 import base64
 import binascii
+import ipaddress
 import os
 import secrets
 from email.utils import parseaddr
@@ -88,6 +89,14 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list."""
     value = _raw(name)
     return list(default) if value is None else [word.strip() for word in value.split(",") if word.strip()]
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses and networks, separated by commas: `127.0.0.1,10.20.0.0/24`."""
+    try:
+        return [ipaddress.ip_network(word) for word in words(name)]
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: expected networks like 10.20.0.0/24 or addresses") from None
 
 
 def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:

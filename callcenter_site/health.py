@@ -10,9 +10,16 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
+from callcenter_site import queues
+from callcenter_site.prometheus import Family, family
+
 log = logging.getLogger(__name__)
+
+DATABASE_SECONDS = 2
+"""A database that is frozen must not freeze who asks whether it is."""
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -21,7 +28,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when every part answers, else 503. Only names and "ok" or "failed": reasons stand in the log."""
-    parts = {name: _works(name, check) for name, check in CHECKS.items()}
+    parts: dict[str, bool] = {}
+    for name, check in CHECKS.items():
+        # What stands in the database is not looked for where the database is away: each look would wait for it again.
+        parts[name] = (parts.get("database", True) or name not in IN_DATABASE) and _works(name, check)
     answer = {name: "ok" if fine else "failed" for name, fine in parts.items()}
     return JsonResponse(answer, status=200 if all(parts.values()) else 503)
 
@@ -35,9 +45,39 @@ def _works(name: str, check: Callable[[], bool]) -> bool:
 
 
 def _database() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        return bool(cursor.fetchone() == (1,))
+    if connection.vendor != "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchone() == (1,))
+    probe: Any = connection.copy()
+    times = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), DATABASE_SECONDS)
+    probe.settings_dict = probe.settings_dict | {"OPTIONS": probe.settings_dict["OPTIONS"] | times}
+    try:
+        with probe.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchone() == (1,))
+    finally:
+        probe.close()
+
+
+_migrated = False
+
+
+def _migrations() -> bool:
+    """Asked until it is so: tables that are ahead of this process are as good, and nothing takes them back beneath it."""
+    global _migrated  # noqa: PLW0603  (one per process)
+    if not _migrated:
+        executor = MigrationExecutor(connection)
+        _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return _migrated
+
+
+def _broker() -> bool:
+    """In one process there is none to ask."""
+    if settings.CELERY_EMBEDDED:
+        return True
+    with queues.broker() as client:
+        return bool(client.ping())
 
 
 def _cache() -> bool:
@@ -60,4 +100,20 @@ def disk_has_room() -> bool:
     return shutil.disk_usage(settings.VAR_DIR).free >= settings.DISK_FREE_BYTES
 
 
-CHECKS: dict[str, Callable[[], bool]] = {"database": _database, "cache": _cache, "storage": _storage, "disk": disk_has_room}
+CHECKS: dict[str, Callable[[], bool]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "cache": _cache,
+    "broker": _broker,
+    "storage": _storage,
+    "disk": disk_has_room,
+}
+IN_DATABASE = {"migrations"}
+
+
+def gauges() -> list[Family]:
+    free = shutil.disk_usage(settings.VAR_DIR).free
+    return [
+        family("portal_disk_free_bytes", "Room left under VAR_DIR.", float(free)),
+        family("portal_disk_limit_bytes", "Below this, no more events are accepted.", float(settings.DISK_FREE_BYTES)),
+    ]

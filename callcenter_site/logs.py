@@ -18,7 +18,7 @@ EMAIL = re.compile(r"[^\s@'\"<>(]+@[^\s@'\"<>)]+\.[^\s@'\"<>),;]+")
 # Nine digits and more: shorter runs are ids and figures. UUIDs are matched first, to be left whole.
 PHONE = re.compile(r"(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|\+\d{6,15}|(?<![\w.])\d{9,15}(?![\w.])")
 PERSONAL_KEYS = ("user_agent", "ip", "email")
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz", "/metrics")
 
 
 def logging_settings(level: str, *, for_people: bool) -> dict[str, Any]:

@@ -126,6 +126,13 @@ NAVIGATION: list[dict[str, Any]] = [
             ),
             _page(_("Purge runs"), "auto_delete", "admin:retention_purgerun_changelist", "retention.view_purgerun"),
             _page(
+                _("Jobs"),
+                "monitor_heart",
+                "admin:django_celery_beat_periodictask_jobs",
+                "django_celery_beat.view_periodictask",
+            )
+            | {"badge": "callcenter_site.timetable_admin.troubled_badge"},
+            _page(
                 _("Timetable"),
                 "schedule",
                 "admin:django_celery_beat_periodictask_changelist",

@@ -5,6 +5,7 @@ portal runs on SQLite, files and one process.
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,7 @@ INSTALLED_APPS = [
     "retention",
 ]
 MIDDLEWARE = [
+    "callcenter_site.prometheus.RequestMetrics",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -308,7 +310,7 @@ AXES_LOCKOUT_CALLABLE = "agents.sign_in_views.show_lockout"
 _https = PUBLIC_URL.startswith("https://")
 SECURE_SSL_REDIRECT = _https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
@@ -339,6 +341,21 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
 }
 
 LIVE_VIEW = "analytics.wallboard.render_view"
+
+# --- Watching the portal -----------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+METRICS_NETWORKS = env.networks("METRICS_NETWORKS")
+METRICS_DIR = Path(env.text("METRICS_DIR", str(VAR_DIR / "metrics")))
+METRICS_DIR.mkdir(parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)  # read when the library is imported: processes count together
+GAUGES = [
+    "callcenter_site.health.gauges",
+    "callcenter_site.jobs.gauges",
+    "callcenter_site.queues.gauges",
+    "calls.gauges.gauges",
+    "analytics.gauges.gauges",
+    "retention.gauges.gauges",
+]
 
 # --- API -------------------------------------------------------------------------------------------------------------
 ANSWER_ONCE = "configuration.idempotency.answer_once"

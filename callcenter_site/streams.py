@@ -33,6 +33,8 @@ from django.core import signing
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
+from callcenter_site.prometheus import WATCHERS
+
 log = logging.getLogger(__name__)
 
 PATH = "/streams/"
@@ -189,6 +191,7 @@ class Hub:
             if topic.startswith(_VIEW):
                 self._begin_showing(topic, messages)
         self.n_watchers += 1
+        WATCHERS.labels(_kind_of(topics)).inc()
         return messages
 
     def _begin_showing(self, topic: str, messages: "asyncio.Queue[str]") -> None:
@@ -231,6 +234,7 @@ class Hub:
 
     def leave(self, topics: Iterable[str], messages: "asyncio.Queue[str]") -> None:
         self.n_watchers -= 1
+        WATCHERS.labels(_kind_of(topics)).dec()
         for topic in topics:
             self._watchers[topic].discard(messages)
             if not self._watchers[topic]:
@@ -307,6 +311,12 @@ class Hub:
                 log.warning("live pages hear nothing from Redis: %s", type(error).__name__)
                 await asyncio.sleep(rest)
                 rest = min(rest * 2, 10.0)
+
+
+def _kind_of(topics: Iterable[str]) -> str:
+    """What the page is: a wallboard follows a view, a desk one person."""
+    kinds = {topic.partition(":")[0] for topic in topics}
+    return next((kind for kind in ("view", "desk", "account") if kind in kinds), "other")
 
 
 hub = Hub()

@@ -13,6 +13,7 @@ from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from callcenter_site.jobs import know
 from callcenter_site.schedule import TIMETABLE
 
 SHIPPED = "shipped"
@@ -27,6 +28,7 @@ def sync_timetable(timetable: dict[str, tuple[str, Any]] = TIMETABLE) -> int:
         PeriodicTask.objects.filter(pk__in=gone).delete()
         if gone:
             PeriodicTasks.update_changed()
+        know(PeriodicTask.objects.values_list("name", flat=True))
     return changed + len(gone)
 
 

@@ -30,6 +30,7 @@ from callcenter_site.transactions import again_on_deadlock
 from calls import lifecycle, lookup, records, tombstones
 from calls.after_call import begin_wrap_ups
 from calls.envelope import MAX_ID, NewEvent, read_event
+from calls.gauges import count_answers, count_folded
 from calls.models import OPEN_STATES, Call, CallEvent, CallLeg, EventState, QueueEntry, UnknownName
 from calls.telling import tell_of_calls
 from calls.vocabulary import AGENT_TYPES, agents_named, skill_groups_named
@@ -72,6 +73,7 @@ def accept_events(*, account: Account, items: Sequence[Any], at: dt.datetime, is
     except IntegrityError as error:  # the same events from several senders at once, again and again
         raise OperationalError("other writers were in the way") from error
     _warn_of_unknown_names(account, rows, answers)
+    count_answers(answers)
     return answers
 
 
@@ -196,10 +198,14 @@ def fold_due(*, at: dt.datetime, limit: int = 2000) -> int:
     is put off.
     """
     try:
-        return again_on_deadlock(lambda: _fold_pass(at, limit, _write_together), also=(IntegrityError,))
+        taken = again_on_deadlock(lambda: _fold_pass(at, limit, _write_together), also=(IntegrityError,))
     except (DataError, IntegrityError, ProgrammingError):
         log.warning("a pass was refused by the database; folding call by call")
-        return again_on_deadlock(lambda: _fold_pass(at, limit, _write_one_by_one), also=(IntegrityError,))
+        taken = again_on_deadlock(lambda: _fold_pass(at, limit, _write_one_by_one), also=(IntegrityError,))
+    for of, is_of_agents in (("calls", False), ("agents", True)):
+        if due_at := [row.retry_at for row in taken if (row.type in AGENT_TYPES) is is_of_agents]:
+            count_folded(of, due_at)
+    return len(taken)
 
 
 Writer = Callable[["_Pass"], dict[bytes, str]]
@@ -237,12 +243,12 @@ def _write_one_by_one(work: _Pass) -> dict[bytes, str]:
     return refused
 
 
-def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
+def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> list[Any]:
     with transaction.atomic():
         claimed = list(
             CallEvent.objects.due(at=at)
             .select_for_update(skip_locked=True)
-            .values_list("id", "account_id", "call_key", "type", named=True)[:limit]
+            .values_list("id", "account_id", "call_key", "type", "retry_at", named=True)[:limit]
         )
         by_account: dict[int, list[Any]] = defaultdict(list)
         for row in claimed:
@@ -260,7 +266,7 @@ def _fold_pass(at: dt.datetime, limit: int, write: Writer) -> int:
                 _fold_statuses(account, status_ids)
             begin_wrap_ups(account=account, folded=folded, at=at)
             tell_of_calls(account_id=account.pk, folded=folded, at=at)
-    return len(claimed)
+    return claimed
 
 
 def _fold_calls(

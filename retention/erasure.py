@@ -50,6 +50,7 @@ LIBRARIES = (
     Kept("auth.Group", Lifetime.INSTALLATION, account=""),
     Kept("auth.Group_permissions", Lifetime.INSTALLATION, account=""),
     Kept("contenttypes.ContentType", Lifetime.INSTALLATION, account=""),
+    Kept("callcenter_site.JobState", Lifetime.INSTALLATION, account=""),
     Kept("django_celery_beat.PeriodicTask", Lifetime.INSTALLATION, account=""),
     Kept("django_celery_beat.PeriodicTasks", Lifetime.INSTALLATION, account=""),
     Kept("django_celery_beat.IntervalSchedule", Lifetime.INSTALLATION, account=""),

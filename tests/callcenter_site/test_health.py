@@ -1,5 +1,7 @@
 """`/healthz` says the process lives, `/readyz` what it can reach, and neither says more."""
 
+import socket
+import time
 from unittest import mock
 
 import pytest
@@ -7,9 +9,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 from django.conf import settings as portal
 from django.core.files.storage import default_storage
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 
 from callcenter_site import health
+
+PARTS = ["database", "migrations", "cache", "broker", "storage", "disk", "spool"]
 
 
 def test_the_process_is_healthy_without_its_database(client, django_assert_num_queries, db):
@@ -23,7 +27,7 @@ def test_a_ready_portal_names_each_part(client):
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (
         200,
-        {"database": "ok", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"},
+        dict.fromkeys(PARTS, "ok"),
     )
 
 
@@ -32,10 +36,10 @@ def test_a_lost_database_is_named_without_its_reason(client, monkeypatch):
     def lost(*args, **kwargs):
         raise OperationalError("Access denied for user 'portal'@'db' (using password: YES)")
 
-    monkeypatch.setattr(connection, "cursor", lost)
+    monkeypatch.setattr(type(connections["default"]), "cursor", lost)
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"database": "failed", "cache": "ok", "storage": "ok", "disk": "ok", "spool": "ok"}
+    assert answer.json() == dict.fromkeys(PARTS, "ok") | {"database": "failed", "migrations": "failed"}
 
 
 @pytest.mark.django_db
@@ -89,3 +93,39 @@ def test_probes_answer_without_a_redirect_to_https(client, settings):
 @pytest.mark.parametrize("method", ["post", "put", "delete", "options", "head"])
 def test_probes_survive_any_method(client, method):
     assert getattr(client, method)("/healthz").status_code < 500
+
+
+@pytest.mark.django_db
+def test_tables_that_are_behind_are_named(client, monkeypatch):
+    monkeypatch.setattr(health, "_migrated", False)
+    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *args: [("calls", "0099_later")])
+    assert client.get("/readyz").json()["migrations"] == "failed"
+    monkeypatch.undo()
+    monkeypatch.setattr(health, "_migrated", False)
+    assert client.get("/readyz").json()["migrations"] == "ok"
+
+
+@pytest.mark.django_db
+def test_tables_once_in_order_are_not_looked_through_again(client, django_assert_max_num_queries):
+    client.get("/readyz")
+    with django_assert_max_num_queries(2):
+        client.get("/readyz")
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_away_is_named(client, settings):
+    settings.CELERY_EMBEDDED, settings.CELERY_BROKER_URL = False, "redis://127.0.0.1:1/0"
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, dict.fromkeys(PARTS, "ok") | {"broker": "failed"})
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "mysql", reason="asks a frozen MySQL or MariaDB")
+def test_a_frozen_database_freezes_nobody_who_asks(client, monkeypatch):
+    """A server that takes the connection and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        frozen = connection.settings_dict | {"HOST": "127.0.0.1", "PORT": silent.getsockname()[1]}
+        monkeypatch.setattr(connections["default"], "settings_dict", frozen)
+        began = time.monotonic()
+        answer = client.get("/readyz")
+    assert answer.json()["database"] == "failed" and time.monotonic() - began < 5

@@ -64,6 +64,7 @@ ROUTES: dict[str, Any] = {
     "set_language": PUBLIC,
     "healthz": PUBLIC,
     "readyz": PUBLIC,
+    "metrics": PUBLIC,
     "schema": PUBLIC,
     "api-docs": PUBLIC,
     "admin:login": PUBLIC,

@@ -24,12 +24,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from callcenter_site import queues
 from callcenter_site.celery import app
 from callcenter_site.timetable import TimetableScheduler
 
 log = logging.getLogger(__name__)
 
-QUEUES = "ingest,rollup,retention,sounds"
+QUEUES = ",".join(queues.QUEUES)
 TASK_THREADS = 4
 AGAIN_AFTER_SECONDS = 5.0
 REQUESTS_MAY_TAKE_SECONDS = 2

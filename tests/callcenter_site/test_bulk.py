@@ -4,9 +4,13 @@ import datetime as dt
 
 import pytest
 
+from analytics.models import CallInterval
+from analytics.tables import counters_of
+from callcenter_site import bulk
 from callcenter_site.bulk import insert_rows
+from callcenter_site.slots import SLOT
 from calls.models import CallLeg
-from tests.factories import CallFactory, CallLegFactory
+from tests.factories import AccountFactory, CallFactory, CallLegFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -33,3 +37,14 @@ def test_every_kind_of_value_is_stored_as_the_orm_stores_it():
 def test_no_rows_are_no_statement(django_assert_num_queries):
     with django_assert_num_queries(0):
         insert_rows(CallLeg, ["seq"], [])
+
+
+def test_more_than_a_statement_holds_is_stored_whole(monkeypatch):
+    monkeypatch.setattr(bulk, "STATEMENT_SIZE", 500)
+    account = AccountFactory()
+    at = dt.datetime(2026, 11, 24, 9, 30, tzinfo=dt.UTC)
+    rows = [(account.pk, at + n * SLOT, "inbound", f"+86 100 %s % '{n}'", n, n / 7) for n in range(50)]
+    names = ["account_id", "slot", "direction", "service_number", "n_calls", "talk_seconds"]
+    others = [name for name in counters_of(CallInterval) if name not in names]
+    insert_rows(CallInterval, [*names, *others], [(*row, *(0 for _ in others)) for row in rows])
+    assert list(CallInterval.objects.order_by("slot").values_list(*names)) == rows

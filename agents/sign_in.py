@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.appointment import EMAIL_CANNOT_BE_USED, require_free_email
 from agents.invitations import tell_of_change
 from agents.models import Agent, Authenticator, SignInLink, email_index
+from callcenter_site.limits import address_key, seconds_to_wait
 
 BACKEND = "agents.sign_in.RoleBackend"
 HALF_WAY = "half_way"
@@ -101,6 +102,21 @@ def is_locked_out(request: HttpRequest, agent: Agent) -> bool:
 def count_failure(request: HttpRequest, agent: Agent) -> None:
     """A wrong code, or a wrong password asked for again, counts like a wrong password at the door."""
     user_login_failed.send(sender=__name__, credentials={"username": agent.email}, request=request)
+
+
+def count_at_address(sender: Any, request: HttpRequest | None = None, **kwargs: Any) -> None:
+    """Somebody failed to sign in, with whichever email: passwords are also tried on one email after the other."""
+    if request is not None:
+        seconds_to_wait("sign-in", _address(request), most=settings.LIMIT_PER_ADDRESS)
+
+
+def seconds_for_address(request: HttpRequest) -> int:
+    """For how long nobody signs in from an address from which too many failed; asked before a password is looked at."""
+    return seconds_to_wait("sign-in", _address(request), most=settings.LIMIT_PER_ADDRESS, counts=False)
+
+
+def _address(request: HttpRequest) -> str:
+    return address_key(request.META.get("REMOTE_ADDR", ""))
 
 
 def pause_left(request: HttpRequest, credentials: dict[str, Any] | None, *, at: dt.datetime) -> dt.timedelta:

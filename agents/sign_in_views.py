@@ -59,6 +59,8 @@ class SignIn(LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         sign_in.step_back(request)
+        if seconds := sign_in.seconds_for_address(request):
+            return _pause(request, seconds, of_address=True)
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -89,6 +91,8 @@ def code(request: HttpRequest) -> HttpResponseBase:
             messages.warning(request, _("That took too long. Sign in again."))
         return redirect("admin:login")
     with_recovery_code = "recovery" in request.GET
+    if request.method == "POST" and (seconds := sign_in.seconds_for_address(request)):
+        return _pause(request, seconds, of_address=True)
     form = CodeForm(request.POST or None, with_recovery_code=with_recovery_code)
     if form.is_valid() and not sign_in.is_locked_out(request, agent):
         try:
@@ -108,8 +112,11 @@ def code(request: HttpRequest) -> HttpResponseBase:
 
 def show_lockout(request: HttpRequest, original_response: HttpResponse | None, credentials: Any) -> HttpResponse:
     """What somebody sees who has failed too often, and for how long yet; it does not say whether the email exists."""
-    seconds = math.ceil(sign_in.pause_left(request, credentials, at=timezone.now()).total_seconds())
-    context = {"title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60)}
+    return _pause(request, math.ceil(sign_in.pause_left(request, credentials, at=timezone.now()).total_seconds()))
+
+
+def _pause(request: HttpRequest, seconds: int, *, of_address: bool = False) -> HttpResponse:
+    context = {"title": _("Sign-in is paused"), "minutes": math.ceil(seconds / 60), "of_address": of_address}
     response = _page(request, "sign_in/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)
     return response

@@ -31,7 +31,8 @@ _MEANINGS = {
     422: f"This `{IDEMPOTENCY_KEY}` came before with another request.",
     503: "The portal cannot take more for the moment; nothing was accepted. Send it again after `Retry-After`.",
     507: "The disk is full; nothing was accepted. Send it again after `Retry-After`.",
-    429: "Too much waits already; nothing was accepted. Send it again after `Retry-After`.",
+    429: "Too much at once, of this key, this account or this address, or too much waits already; nothing was accepted. Send it "
+    "again after `Retry-After`.",
 }
 
 _EXAMPLES = {
@@ -41,6 +42,7 @@ _EXAMPLES = {
     404: {"detail": "Not found."},
     413: {"detail": "The body is larger than 1048576 bytes."},
     415: {"detail": 'Unsupported media type "text/plain" in request.'},
+    429: {"detail": "Too many requests. Expected available in 3 seconds."},
 }
 
 
@@ -71,7 +73,7 @@ class PortalSchema(AutoSchema):
     def _refusals(self) -> list[int]:
         # Spectacular gives its schema objects these while it asks them.
         has_body = self.method in ("POST", "PUT", "PATCH") and self.get_request_serializer() is not None
-        codes = {401, 403, *getattr(self._handler(), "also_answers", ())}
+        codes = {401, 403, 429, *getattr(self._handler(), "also_answers", ())}
         if has_body:
             codes |= {400, 413, 415}
         if self._is_list_view() or self.get_override_parameters():

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
@@ -31,8 +31,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView, exception_handler
 
+from callcenter_site.limits import address_key, seconds_to_wait
 from callcenter_site.openapi import IDEMPOTENCY_KEY
 from callcenter_site.ownership import IN_USE, is_of_one_account, taken
 from callcenter_site.paging import NewestFirst
@@ -120,6 +122,53 @@ class RequiredPermission(BasePermission):
         return bool(needed and request.user and request.user.is_authenticated and request.user.has_perm(needed))
 
 
+class Limits(BaseThrottle):
+    """How much a key, or a person, and their account may ask of the API within a minute."""
+
+    _wait = 0
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        asker: Any = request.user
+        key, person, account = getattr(request.auth, "pk", None), getattr(asker, "pk", None), getattr(asker, "account_id", None)
+        for kind, who, most in (
+            ("key", key, settings.LIMIT_PER_KEY),
+            ("person", person, settings.LIMIT_PER_KEY),
+            ("account", account, settings.LIMIT_PER_ACCOUNT),
+        ):
+            if who is not None:
+                self._wait = seconds_to_wait(kind, who, most=most)
+            if self._wait:
+                return False
+        return True
+
+    def wait(self) -> float:
+        return float(self._wait)
+
+
+class Limited(APIView):
+    """What every view counts: who asks by whom they are, and who does not say it by their address. A valid key is never shut
+    out for what others at its address do."""
+
+    throttle_classes = (Limits,)
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except exceptions.AuthenticationFailed:
+            self._count_stranger(request)
+            raise
+        if not request.user.is_authenticated:
+            self._count_stranger(request)
+
+    def throttled(self, request: Request, wait: float | None) -> NoReturn:
+        raise exceptions.Throttled(wait, "Too many requests.")
+
+    def _count_stranger(self, request: Request) -> None:
+        address = address_key(request.META.get("REMOTE_ADDR", ""))
+        if wait := seconds_to_wait("address", address, most=settings.LIMIT_PER_ADDRESS):
+            self.throttled(request, wait)
+
+
 class DeclaredFilters(DjangoFilterBackend):
     """Filters a list by what its filter set declares; any other name is an error, never a filter that did nothing."""
 
@@ -132,7 +181,7 @@ class DeclaredFilters(DjangoFilterBackend):
         return super().filter_queryset(request, queryset, view)
 
 
-class PortalView(APIView):
+class PortalView(Limited):
     """A view that is no list of rows. What it touches must come from `visible_to(request.user)`."""
 
     permission_classes = (RequiredPermission,)
@@ -272,7 +321,7 @@ class AccountSerializer(StrictFields, serializers.ModelSerializer[Any]):
         return self.row
 
 
-class AccountReadViewSet(viewsets.ReadOnlyModelViewSet[Any]):
+class AccountReadViewSet(Limited, viewsets.ReadOnlyModelViewSet[Any]):
     """Lists and shows the rows of the asker's account, narrowed by their data scope."""
 
     permission_classes = (RequiredPermission,)

@@ -180,6 +180,10 @@ EVENT_BATCH = 1000
 INBOX_MAX = env.integer("INBOX_MAX", 500_000, minimum=1)
 INBOX_MAX_PER_ACCOUNT = env.integer("INBOX_MAX_PER_ACCOUNT", 100_000, minimum=1)
 DISK_FREE_BYTES = env.integer("DISK_FREE_MB", 200) * 1024 * 1024
+# A minute, of each; 0: without limit.
+LIMIT_PER_KEY = env.integer("LIMIT_PER_KEY", 30_000)
+LIMIT_PER_ACCOUNT = env.integer("LIMIT_PER_ACCOUNT", 60_000)
+LIMIT_PER_ADDRESS = env.integer("LIMIT_PER_ADDRESS", 60)
 SILENT_CALL_SECONDS = env.integer("SILENT_CALL_SECONDS", 4 * 3600, minimum=60)
 LOOK_UP_NUMBERS = env.boolean("LOOK_UP_NUMBERS", default=True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024

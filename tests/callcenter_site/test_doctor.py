@@ -24,6 +24,8 @@ from django_celery_beat.models import PeriodicTask
 
 from callcenter_site.doctor import database, jobs, machine, redis_server, store
 from callcenter_site.doctor.findings import ERROR, NOT_IN_USE, OK, PARTS, WARNING, Examined, examine
+from callcenter_site.jobs import know
+from callcenter_site.models import JobState
 from callcenter_site.schedule import TIMETABLE
 from callcenter_site.timetable import sync_timetable
 from calls.models import CallEvent, EventState
@@ -324,34 +326,29 @@ def test_a_bucket_anybody_may_read_is_found(status, expected):
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 @pytest.mark.django_db
-def test_a_timetable_that_stands_still_or_is_not_there_is_found():
+def test_a_timetable_that_is_not_there_or_stands_still_is_found():
     assert states("jobs")["timetable"] == ERROR
     sync_timetable()
-    assert states("jobs")["timetable"] == OK
-    PeriodicTask.objects.update(last_run_at=timezone.now() - dt.timedelta(days=2))
-    assert states("jobs")["timetable"] == ERROR
+    know(TIMETABLE)
+    assert states("jobs") == {"timetable": OK, "last success": OK}  # none is due yet
+    JobState.objects.update(known_at=timezone.now() - dt.timedelta(days=3))
+    assert states("jobs") == {"timetable": OK, "last success": ERROR}
 
 
 @pytest.mark.django_db
-def test_one_job_that_is_late_and_one_that_is_off_are_named():
+def test_jobs_that_are_late_off_or_fail_are_named():
     sync_timetable()
+    know(TIMETABLE)
     now = timezone.now()
-    PeriodicTask.objects.update(last_run_at=now)
-    PeriodicTask.objects.filter(name="fold_events").update(last_run_at=now - dt.timedelta(minutes=11))
-    PeriodicTask.objects.filter(name="back_up").update(enabled=False, last_run_at=now - dt.timedelta(days=9))
+    JobState.objects.update(succeeded_at=now)
+    JobState.objects.filter(name="fold_events").update(succeeded_at=now - dt.timedelta(minutes=11))
+    JobState.objects.filter(name="delete_files").update(n_failures=2, error="EndpointConnectionError")
+    PeriodicTask.objects.filter(name="back_up").update(enabled=False)
+    JobState.objects.filter(name="back_up").update(succeeded_at=now - dt.timedelta(days=9))
     found = {finding.name: finding for finding in examine(["jobs"])}
-    assert "fold_events" in found["late"].said and "back_up" not in found["late"].said
-    assert found["switched off"].said == "back_up."
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("minutes", "expected"), [(9, False), (11, True)])
-def test_a_job_is_late_ten_minutes_after_it_was_due(minutes, expected):
-    sync_timetable()
-    row = PeriodicTask.objects.get(name="fold_events")
-    row.last_run_at = timezone.now() - dt.timedelta(minutes=minutes)
-    assert jobs.is_late(row) is expected
-    assert set(TIMETABLE) == set(PeriodicTask.objects.values_list("name", flat=True))
+    assert found["last success"].said == "Late: fold_events."
+    assert found["failures"].said == "Their last run failed: delete_files (EndpointConnectionError)."
+    assert (found["switched off"].said, found["switched off"].state) == ("back_up.", WARNING)
 
 
 @pytest.fixture
@@ -360,6 +357,7 @@ def broker(server, settings, monkeypatch):
     app = Celery("tried", broker=server, set_as_current=False)
     app.conf.task_default_queue = "ingest"
     monkeypatch.setattr(jobs, "app", app)
+    settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS = server, {}
     monkeypatch.setattr(jobs, "ANSWER_SECONDS", 0.7)
     return app
 

@@ -93,7 +93,8 @@ def _problems_of_chain(wanted: set[int]) -> tuple[list[Problem], dict[int, str]]
     position, previous = 0, ledger.BEGINNING
     for entry in LedgerEntry.objects.order_by("position").iterator(chunk_size=AT_ONCE):
         if entry.position != position + 1:
-            problems += [Problem("removed", missing) for missing in range(position + 1, entry.position)][:AT_ONCE]
+            first = position + 1
+            problems += [Problem("removed", missing) for missing in range(first, min(entry.position, first + AT_ONCE))]
         elif bytes(entry.previous_hash) != previous:
             problems.append(Problem("rewritten", entry.position))
         if ledger.hash_of(entry) != bytes(entry.entry_hash):

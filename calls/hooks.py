@@ -126,7 +126,8 @@ def tccc_push(request: HttpRequest, prefix: str) -> HttpResponse:
         if request.headers.get("X-TCCC-PUSH-UUID") and cache.get(seen):
             return _answer_tccc(200, "")
         try:
-            events = tccc.events_of(request.GET.get("action", ""), _json_of(request))
+            action = tccc.action_of(request.GET.getlist("action"), request.GET.getlist("version"))
+            events = tccc.events_of(action, _json_of(request))
         except tccc.PushError as error:
             raise Refused(400, f"{error.field} {error.reason}".strip()) from error
         _keep(key, Connection.Kind.TCCC, events)

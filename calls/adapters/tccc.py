@@ -9,7 +9,7 @@ case, 0 for "never", numbers with 00.
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ CAUSES = {
 }
 """`EndStatusString` as the cause of `call.ended`. Callers who gave up (`ivrGiveUp`, `waitingGiveUp`, `ringingGiveUp`) need
 none: where they were says it."""
+VERSION = "1"
 PARTIES = {"seat": "agent", "user": "customer", "system": "system"}
 CALL_TYPES = {1: "outbound", 2: "inbound", 3: "audio", 5: "predictive", 6: "internal"}
 TERMINALS = {"staffSeat": "web", "staffPhoneSeat": "mobile"}
@@ -73,6 +74,17 @@ class PushError(ValueError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+def action_of(actions: Sequence[str], versions: Sequence[str]) -> str:
+    """What a push tells of, by its address. Raises `PushError`.
+
+    It says so once, or the same again where the console added what the address had. Voicemail names no version. What the
+    fields of another version mean is not known.
+    """
+    if set(versions) - {VERSION}:
+        raise PushError("version", f"must be {VERSION}; no other version of the data push is known")
+    return actions[0] if len(set(actions)) == 1 else ""
 
 
 def events_of(action: str, push: Any) -> list[dict[str, Any]]:

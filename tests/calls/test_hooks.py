@@ -30,11 +30,11 @@ def key():
     return create_api_key(account=AccountFactory(), name="Tencent", scopes=[ApiKey.Scope.EVENTS_WRITE])
 
 
-def push(key, body, *, action="cdr", password=None, prefix=None, uuid="u1", **extra):
+def push(key, body, *, action="cdr", password=None, prefix=None, uuid="u1", version="&version=1", **extra):
     row, text = key
     signed = base64.b64encode(f"portal:{text if password is None else password}".encode()).decode()
     return Client().post(
-        f"/hooks/tccc/{prefix or row.prefix}/?action={action}&version=1",
+        f"/hooks/tccc/{prefix or row.prefix}/?action={action}{version}",
         body if isinstance(body, str) else json.dumps(body),
         content_type="application/json;charset=utf8",
         headers={"Authorization": f"Basic {signed}", "X-TCCC-PUSH-UUID": uuid, **extra},
@@ -57,6 +57,12 @@ def test_the_password_may_leave_out_the_prefix_that_the_address_names(key):
     assert push(key, cdr(), password=key[1].partition(".")[2]).status_code == 200
 
 
+@pytest.mark.parametrize("version", ["", "&version=1&version=1", "&version=1&action=cdr"])
+def test_a_version_may_be_left_out_or_stand_there_twice(key, version):
+    assert push(key, cdr(), version=version).json() == {"ErrCode": 0, "ErrMsg": ""}
+    assert CallEvent.objects.exists()
+
+
 @pytest.mark.parametrize("uuid", ["u1", "u2"])
 def test_a_push_that_comes_again_is_answered_alike_and_changes_nothing(key, uuid):
     push(key, cdr())
@@ -76,6 +82,11 @@ def test_a_push_that_was_refused_is_taken_when_it_comes_again_mended(key):
     ("body", "options", "status", "reason"),
     [
         (cdr(), {"action": "imcdr"}, 400, "action"),
+        (cdr(), {"action": ""}, 400, "action"),
+        (cdr(), {"action": "record&action=cdr"}, 400, "action"),
+        (cdr(), {"version": "&version=2"}, 400, "version"),
+        (cdr(), {"version": "&version="}, 400, "version"),
+        (cdr(), {"version": "&version=2&version=1"}, 400, "version"),
         (cdr(Caller="1\r\nX: 1"), {}, 400, "Caller"),
         ("{", {}, 400, "JSON"),
         ("[" * 5000, {}, 400, "JSON"),

@@ -41,8 +41,9 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, page_asked_for: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        reached = page_asked_for * self.per_page
-        self.bound = COUNTED_AHEAD * (1 + (reached + self.per_page) // COUNTED_AHEAD)
+        self.needed = page_asked_for * self.per_page
+        """Rows up to the end of the page asked for."""
+        self.bound = COUNTED_AHEAD * (1 + (self.needed + self.per_page) // COUNTED_AHEAD)
 
     @cached_property
     def n_found(self) -> int:

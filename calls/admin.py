@@ -11,6 +11,7 @@ from django.db.models import Model, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -36,6 +37,7 @@ from calls.querysets import parts_seen_by
 from calls.remarks import ChangedMeanwhile, current_remark, dispositions, may_remark, new_token, only_adds, write_remark
 from calls.saved_filters import KeepsFilters
 from calls.timeline import agent_name, draw, group_name
+from calls.walking import Walk
 from calls.wording import why_not_folded
 from configuration.access import LISTEN, SEE_RECORDINGS, SEE_VOICEMAIL
 from configuration.models import ServiceNumber
@@ -113,16 +115,43 @@ class CallList(GrowingList):
         return found
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
-        self.asker = request.user
+        self.asker: Any = request.user
         period = filters.StartedFilter(request, dict(request.GET.lists()), self.model, self.model_admin)
         start, end = period.bounds()
         rows = narrowing.listed_for(request.user, start=start, end=end)
         self.root_queryset = rows.order_by(*self.model_admin.get_ordering(request))
-        return super().get_queryset(request, exclude_parameters)
+        found: Any = super().get_queryset(request, exclude_parameters)
+        if self._n_conditions > 1 and not found.is_sought:
+            user: Any = request.user
+            newest_first = found.query.order_by[:1] != ("started_at",)
+            found.walk = Walk(user.account_id, start, end, is_newest_first=newest_first)
+        return found
+
+    @property
+    def _n_conditions(self) -> int:
+        """By how many things the list is narrowed that no index knows together."""
+        week_hour = (period := self._period()) is not None and period.week_hour() is not None
+        on = [one for one in self.filter_specs if not isinstance(one, filters.StartedFilter) and one.shown_value()]
+        return len(on) + bool(self.query) + bool(week_hour) + (not sees_account(self.asker))
+
+    @cached_property
+    def beyond(self) -> dict[str, Any] | None:
+        """How far the list was looked through where its time was over, and the address that goes on from there."""
+        walk: Walk | None = self.paginator.walk
+        period = self._period()
+        if walk is None or walk.reached is None or period is None:
+            return None
+        begins, ends = period.bounds()
+        ends, begins = (walk.reached, begins) if walk.is_newest_first else (ends, walk.reached)
+        days = {
+            name: localtime(moment).strftime("%Y-%m-%dT%H:%M:%S") for name, moment in (("from", begins), ("to", ends)) if moment
+        }
+        link = self.get_query_string(days, remove=["period", "p", "from", "to"])
+        return {"at": walk.reached, "is_newest_first": walk.is_newest_first, "link": link}
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if self.result_count and not self.multi_page:  # Django would ask for the rows again, without the page
+        if not self.multi_page:  # Django would ask for the rows again, without the page
             self.result_list = self.paginator.page(1).object_list
 
 
@@ -132,11 +161,27 @@ class CallPaginator(BoundedPaginator):
     @cached_property
     def ids(self) -> list[int]:
         rows: Any = self.object_list
-        return list(rows.values_list("pk", flat=True)[: self.bound + 1])
+        if self.walk is not None:
+            return self.walk.ids(rows, wanted=self.bound + 1, needed=self.needed - self.per_page)
+        ids = rows.values_list("pk", flat=True)
+        # Few are sorted and given out whole: with a limit, a database may hope to meet that many soon and walk past all calls.
+        return list(ids)[: self.bound + 1] if rows.is_sought else list(ids[: self.bound + 1])
+
+    @property
+    def walk(self) -> Walk | None:
+        return getattr(self.object_list, "walk", None)
 
     @property
     def n_found(self) -> int:
         return len(self.ids)
+
+    @property
+    def is_bounded(self) -> bool:
+        return super().is_bounded or (self.walk is not None and self.walk.reached is not None)
+
+    @property
+    def shown_bound(self) -> str:
+        return number_format(self.count, force_grouping=True)
 
     def page(self, number: Any) -> Any:
         number = self.validate_number(number)

@@ -50,7 +50,7 @@ def listed_for(actor: Any, *, start: dt.datetime | None = None, end: dt.datetime
     if end is not None:
         seen = seen.filter(started_at__lt=end)
     if up_to_few(seen) <= FEW:
-        return calls.filter(pk__in=seen.values("call_id"))
+        return calls.sought(pk__in=seen.values("call_id"))
     return calls.filter(with_viewer(Q(viewer__in=viewers), "pk"))
 
 
@@ -168,7 +168,7 @@ def _either_way(rows: Rows, plain: Q, hidden: Q, also: Q, *, account_id: int) ->
     index that counts does not know it."""
     fitting: Any = Call.objects.for_account(account_id).filter(plain).order_by()
     rows = rows.filter(also)
-    return rows.filter(pk__in=fitting.values("pk")) if up_to_few(fitting) <= FEW else rows.filter(hidden)
+    return rows.sought(pk__in=fitting.values("pk")) if up_to_few(fitting) <= FEW else rows.filter(hidden)
 
 
 def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, account_id: int) -> Rows:
@@ -179,7 +179,7 @@ def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, accoun
     if not n_to or not n_from:  # nearly always: one column, whose index gives its calls in order
         return rows.filter(called if n_to else calling)
     if n_to + n_from <= FEW:
-        return rows.filter(pk__in={pk for one in (called, calling) for pk in calls.filter(one).values_list("pk", flat=True)})
+        return rows.sought(pk__in={pk for one in (called, calling) for pk in calls.filter(one).values_list("pk", flat=True)})
     return rows.filter(
         (Q(Exact(Coalesce(F("called_number"), Value("")), number)) & if_called)
         | (Q(Exact(Coalesce(F("calling_number"), Value("")), number)) & if_calling)
@@ -188,8 +188,9 @@ def _with_number(rows: Rows, number: str, if_called: Q, if_calling: Q, *, accoun
 
 def _among(rows: Rows, found: "QuerySet[Any]") -> Rows:
     """The calls that rows beside them tell of."""
+    found = found.order_by()  # in an order of their own, the rows of each call would be sorted, call by call
     if up_to_few(found) <= FEW:
-        return rows.filter(pk__in=found.values("call_id"))
+        return rows.sought(pk__in=found.values("call_id"))
     one = found.filter(call_id=OuterRef("pk")).values_list(Value(1), flat=True)[:1]
     return rows.filter(Exact(Coalesce(Subquery(one), Value(0)), 1))
 

@@ -57,6 +57,20 @@ def with_viewer(viewers: Q, call: str) -> Q:
 
 
 class CallQuerySet(AccountQuerySet):
+    is_sought = False
+    """Whether only few can fit, and those are found by an index of their own."""
+
+    def _clone(self) -> Self:
+        copy: Self = super()._clone()  # type: ignore[misc]
+        copy.is_sought = self.is_sought
+        return copy
+
+    def sought(self, **among: Any) -> Self:
+        """Narrowed to few: those are sought, and all other conditions asked of them."""
+        rows = self.filter(**among)
+        rows.is_sought = True
+        return rows
+
     def visible_to(self, actor: Actor) -> Self:
         """Own records: calls the person had a leg in. Own skill groups: also calls their groups were offered."""
         rows = super().visible_to(actor)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
+from callcenter_site import legal_holds
 from callcenter_site.names import is_visible
 from configuration.models import Role, in_one_line
 from configuration.scoping import AccountOwned, AccountQuerySet, Actor
@@ -95,6 +96,13 @@ def change(*, person: Any, saved: Any, name: str, is_shared: bool) -> None:
             saved.save(update_fields=["name", "is_shared"])
     except IntegrityError as error:
         raise ValidationError(_("You have one of this name already.")) from error
+
+
+def remove(saved: Any) -> None:
+    """Raises `UnderHold` where a legal hold keeps it."""
+    with transaction.atomic():
+        legal_holds.refuse(saved)
+        saved.delete()
 
 
 def menu(

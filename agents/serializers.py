@@ -27,6 +27,7 @@ from agents.models import (
     phone_index,
 )
 from agents.presence import CHOSEN_BY_AGENTS
+from callcenter_site import legal_holds
 from callcenter_site.rest import AccountSerializer, ListedItem, StrictFields
 from configuration.access import holds
 from configuration.models import Role
@@ -251,6 +252,7 @@ class AgentSerializer(AccountSerializer):
             if there.pop((phone.kind, phone.number_hash), None) is None:
                 phone.agent = agent
                 phone.save()
+        legal_holds.refuse(*there.values())
         for phone in there.values():
             phone.delete()
 

@@ -31,6 +31,7 @@ from agents.appointment import (
 from agents.invitations import invite, tell_of_change
 from agents.models import Agent, AgentPhone, SignInLink, SkillGroup, SkillGroupMember, email_index, phone_index
 from agents.querysets import sees_account
+from callcenter_site import legal_holds
 from configuration.access import may_give_role
 from configuration.importing.columns import KEEP, Choice, Column, YesNo, folded, in_every_language
 from configuration.importing.sheet import NEW, Sheet, SheetRow, register, same_as
@@ -300,6 +301,7 @@ class AgentSheet(Sheet):
                     for number in phones_of(row.instance).get(kind, ()):
                         digest = phone_index(number, account_id=self.account.pk)
                         wanted.append((row, AgentPhone(account=self.account, kind=kind, number_hash=digest)))
+        self._keep_phones_under_hold(rows, kinds)
         held = phones_held(phone for _row, phone in wanted)
         for row, phone in wanted:
             key = phone.kind, phone.number_hash
@@ -308,6 +310,17 @@ class AgentSheet(Sheet):
                 row.fail(kinds[phone.kind], same_as(first))
             elif key in held and held[key].agent_id != row.instance.pk:
                 row.fail(kinds[phone.kind], NUMBER_IN_USE)
+
+    def _keep_phones_under_hold(self, rows: Sequence[SheetRow], kinds: Mapping[str, str]) -> None:
+        there = {row.instance.pk: row for row in rows if row.instance.pk and "sheet_phones" in row.instance.__dict__}
+        going = []
+        for phone in AgentPhone.objects.filter(account=self.account, agent__in=list(there)):
+            row = there[phone.agent_id]
+            if kinds.get(phone.kind) in row.cells and phone.number not in phones_of(row.instance).get(phone.kind, ()):
+                going.append(phone)
+        for pk in legal_holds.kept(going):
+            phone = next(one for one in going if one.pk == pk)
+            there[phone.agent_id].fail(kinds[phone.kind], legal_holds.SAID)
 
     # Writing
 

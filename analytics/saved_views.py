@@ -13,6 +13,7 @@ from agents import saved
 from analytics import asked as asking
 from analytics import now_choice
 from analytics.models import SavedView
+from callcenter_site import legal_holds
 
 MOST_SAVED = 100
 """Of one person, of all dashboards together."""
@@ -116,8 +117,12 @@ def _rename(request: HttpRequest, row: SavedView) -> None:
 
 
 def _delete(request: HttpRequest, row: SavedView) -> None:
-    row.delete()
-    messages.success(request, _("The view was deleted."))
+    try:
+        saved.remove(row)
+    except legal_holds.UnderHold:
+        messages.error(request, legal_holds.SAID)
+    else:
+        messages.success(request, _("The view was deleted."))
 
 
 def _row(request: HttpRequest, pk: int) -> SavedView:

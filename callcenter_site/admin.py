@@ -33,6 +33,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RelatedDropdo
 from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
+from callcenter_site import legal_holds
 from callcenter_site.audit import Look, log_look
 from callcenter_site.columns import changed_since, columns_of
 from callcenter_site.ownership import IN_USE, is_of_one_account, taken_on
@@ -202,7 +203,11 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
         return None
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        response = super().changelist_view(request, extra_context)
+        try:
+            response = super().changelist_view(request, extra_context)
+        except legal_holds.UnderHold:  # one that was placed after the question
+            messages.error(request, legal_holds.SAID)
+            return redirect(request.get_full_path())
         shown: Any = (getattr(response, "context_data", None) or {}).get("cl")
         if shown is not None and (look := self.list_shows(request)):
             log_look(look, self.model, [row.pk for row in shown.result_list], actor=request.user, place="list")
@@ -224,10 +229,39 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
             # Rolled back. The form is gone through once more, now with an error, so that it comes back as it was filled in.
             request.refused = self.not_kept  # type: ignore[attr-defined]
             response = pages.changeform_view(request, object_id, form_url, extra_context)
+        except legal_holds.UnderHold:
+            request.refused = legal_holds.SAID  # type: ignore[attr-defined]
+            response = pages.changeform_view(request, object_id, form_url, extra_context)
         shown: Any = (getattr(response, "context_data", None) or {}).get("original")
         if shown is not None and (look := self.row_shows(request)):
             log_look(look, self.model, [shown.pk], actor=request.user, place="row")
         return response
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except legal_holds.UnderHold:
+            messages.error(request, legal_holds.SAID)
+            return redirect(self.address_of("change", object_id))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        going, counts, needed, held = super().get_deleted_objects(objs, request)
+        return going, counts, needed, [*held, *self.kept_by_holds(objs)]
+
+    def kept_by_holds(self, rows: Any) -> list[str]:
+        """What is said of rows that a legal hold keeps, where they were to be deleted."""
+        n = len(legal_holds.kept(rows))
+        if not n:
+            return []
+        return [str(legal_holds.SAID) if n == 1 and len(rows) == 1 else str(legal_holds.SAID_OF_SOME) % {"n": n}]
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        legal_holds.refuse(obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        legal_holds.refuse(*queryset)
+        super().delete_queryset(request, queryset)
 
     def extra_path(self, route: str, name: str, view: Any) -> URLPattern:
         pattern: URLPattern = path(
@@ -314,6 +348,7 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
             row.save(update_fields=[name for name in names if name in columns_of(row)])
         if not all(map(is_of_one_account, [*formset.new_objects, *(row for row, _names in formset.changed_objects)])):
             raise NotKept
+        legal_holds.refuse(*formset.deleted_objects)
         for row in formset.deleted_objects:
             row.delete()
         formset.save_m2m()

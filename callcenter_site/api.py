@@ -35,6 +35,7 @@ from configuration.api import (
     ServiceNumberViewSet,
 )
 from retention.api import AccessRequestViewSet, DeletionRequestViewSet
+from retention.hold_api import LegalHoldViewSet
 
 router = SimpleRouter()
 router.register("calls", CallViewSet, basename="call")
@@ -61,6 +62,7 @@ router.register("alert-crossings", AlertCrossingViewSet, basename="alert-crossin
 router.register("wallboards", DisplayViewSet, basename="wallboard")
 router.register("deletion-requests", DeletionRequestViewSet, basename="deletion-request")
 router.register("access-requests", AccessRequestViewSet, basename="access-request")
+router.register("legal-holds", LegalHoldViewSet, basename="legal-hold")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 
 urlpatterns = [

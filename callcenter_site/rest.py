@@ -34,6 +34,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView, exception_handler
 
+from callcenter_site import legal_holds
 from callcenter_site.limits import address_key, seconds_to_wait
 from callcenter_site.openapi import IDEMPOTENCY_KEY
 from callcenter_site.ownership import IN_USE, is_of_one_account, taken
@@ -472,7 +473,11 @@ class Deletes(PortalViewSet):
         with transaction.atomic():
             self.lock()
             try:
-                self.remove(self.get_object())
+                row = self.get_object()
+                legal_holds.refuse(row)
+                self.remove(row)
+            except legal_holds.UnderHold:
+                raise
             except ProtectedError as error:
                 raise Conflict("It is in use and stays. Take it from those who use it first.") from error
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -483,6 +488,8 @@ class Deletes(PortalViewSet):
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turns what went wrong into one shape of answer, and a lost database into 503 with Retry-After."""
+    if isinstance(error, legal_holds.UnderHold):
+        error = Conflict(str(legal_holds.SAID))
     if isinstance(error, OperationalError):
         log.error("database unavailable: %s", type(error).__name__)
         return Response(

@@ -33,7 +33,7 @@ from django.utils.translation import pgettext_lazy
 from rest_framework.exceptions import APIException
 
 from agents.models import Agent, SkillGroup
-from callcenter_site import audit, celery, sheets
+from callcenter_site import audit, celery, legal_holds, sheets
 from calls import masking, narrowing
 from calls.filters import CallFilterSet
 from calls.models import Call, CallLeg, CallState, Direction, ExportRun, LegKind, LegResult, Outcome, Party
@@ -411,9 +411,11 @@ def forget_exports(*, at: dt.datetime) -> int:
     old = exports_to_forget(at=at)
     old.filter(state__in=ExportRun.AT_WORK).update(state=ExportRun.State.FAILED, problem="late", finished_at=at)
     n_gone = 0
-    for pk in list(old.order_by("pk").values_list("pk", flat=True)[:1000]):
-        if delete_file(pk):
-            n_gone += ExportRun.objects.filter(pk=pk, key="").delete()[0]
+    for run in list(old.order_by("pk")[:1000]):
+        with transaction.atomic():
+            is_held = bool(legal_holds.kept([run]))
+        if not is_held and delete_file(run.pk):
+            n_gone += ExportRun.objects.filter(pk=run.pk, key="").delete()[0]
     return n_gone
 
 

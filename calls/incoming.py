@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Sum
 from django.utils.translation import gettext_noop
 
+from callcenter_site import legal_holds
 from callcenter_site.erasure import delete_rows
 from calls import spool
 from calls.envelope import call_key_of
@@ -301,8 +302,10 @@ def upload_key(account_id: int, call_key: bytes, sha256: str) -> bytes:
 
 def forget_unclaimed(*, at: dt.datetime, limit: int = 500) -> int:
     """Deletes files whose calls did not become known within a week, and what a dead process left in the spool."""
-    old = IncomingSound.objects.filter(state=State.WAITING, received_at__lt=at - WAITS_FOR_CALL).order_by("pk")[:limit]
-    n_forgotten = sum(_forget(row) for row in old)
+    old = IncomingSound.objects.filter(state=State.WAITING, received_at__lt=at - WAITS_FOR_CALL).order_by("pk")
+    n_forgotten, after = 0, 0
+    while page := list(old.filter(pk__gt=after)[:limit]):
+        n_forgotten, after = n_forgotten + sum(_forget(row) for row in page), page[-1].pk
     left = [name for name in spool.left_behind() if not name.endswith(spool.PART)]
     named = set(IncomingSound.objects.filter(spool_name__in=left).values_list("spool_name", flat=True)) if left else set()
     spool.sweep(named)
@@ -310,6 +313,9 @@ def forget_unclaimed(*, at: dt.datetime, limit: int = 500) -> int:
 
 
 def _forget(row: IncomingSound) -> bool:
+    with transaction.atomic():
+        if legal_holds.kept([row]):
+            return False
     try:
         if row.key:
             default_storage.delete(row.key)

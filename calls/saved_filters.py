@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 
 from agents import saved
+from callcenter_site import legal_holds
 from calls.models import SavedFilter
 
 MOST_SAVED = 50
@@ -141,6 +142,10 @@ class KeepsFilters:
         row = self._asked(request, pk, posted=True)
         if not saved.may_change(request.user, row):
             raise PermissionDenied
-        row.delete()
+        try:
+            saved.remove(row)
+        except legal_holds.UnderHold:
+            messages.error(request, legal_holds.SAID)
+            return self._back(_joined(row.query, row.search))
         messages.success(request, _("The filter was deleted."))
         return self._back("")

@@ -140,6 +140,7 @@ SCOPE_PERMISSIONS: dict[str, set[str]] = {
     ApiKey.Scope.RECORDINGS_WRITE: {SEND_RECORDING, SEND_VOICEMAIL},
     ApiKey.Scope.RECORDINGS_READ: {SEE_RECORDINGS, SEE_VOICEMAIL, LISTEN},
     ApiKey.Scope.PRIVACY_WRITE: _all_of_each("retention", _ASKED_FOR, "view", "add"),
+    ApiKey.Scope.HOLDS_WRITE: _all_of("retention", "legalhold", "view", "add", "change"),
     ApiKey.Scope.VOICEMAIL_WRITE: {SEE_VOICEMAIL, HANDLE_VOICEMAIL},
 }
 ONLY_FOR_KEYS = {

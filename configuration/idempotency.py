@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
-from callcenter_site.erasure import delete_batch
+from callcenter_site import legal_holds
 from callcenter_site.openapi import IDEMPOTENCY_KEY
 from callcenter_site.rest import Conflict
 from configuration.encryption import blind_index
@@ -133,7 +133,7 @@ def forget_answers(*, at: dt.datetime, limit: int = 1000) -> int:
     """Deletes what is older than a day; returns how many."""
     n_rows, cursor = 0, None
     while True:
-        batch = delete_batch(answers_to_forget(at=at), clock="created_at", after=cursor, limit=limit)
+        batch = legal_holds.delete_free(answers_to_forget(at=at), clock="created_at", after=cursor, limit=limit)
         n_rows, cursor = n_rows + batch.n_rows, batch.cursor
         if cursor is None:
             return n_rows

@@ -663,6 +663,7 @@ class ApiKey(AccountOwned):
         VOICEMAIL_WRITE = "voicemail:write", _("mark and assign voicemail")
         CALLS_SCREEN = "calls:screen", _("ask whether a call is let in")
         PRIVACY_WRITE = "privacy:write", _("enter deletion and access requests")
+        HOLDS_WRITE = "holds:write", _("place and release legal holds")
 
     name = models.CharField(_("name"), max_length=60, help_text=_("Which system uses it."))
     prefix = models.CharField(_("prefix"), max_length=12, unique=True, editable=False)

@@ -21,6 +21,7 @@ from django.db.models import F
 from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
+from callcenter_site import legal_holds
 from callcenter_site.celery import nudge
 from callcenter_site.subjects import SubjectKind
 from configuration.models import Account
@@ -151,6 +152,8 @@ def forget_files(*, at: dt.datetime) -> int:
     n_gone = 0
     for request in AccessRequest.objects.filter(finished_at__lt=at - KEPT_FOR, state__in=[State.DONE, State.FAILED]):
         with transaction.atomic():
+            if legal_holds.kept([request]):
+                continue
             if request.key:
                 outbox.put(account=request.account_id, keys=[request.key], at=at, cause=f"access:{request.pk}")
             n_gone += AccessRequest.objects.filter(pk=request.pk, state=request.state).update(state=State.GONE, key="", n_bytes=0)

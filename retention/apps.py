@@ -7,4 +7,7 @@ class RetentionConfig(AppConfig):
     verbose_name = _("Retention")
 
     def ready(self) -> None:
-        from retention import checks  # noqa: F401  (registers the system checks once the apps are loaded)
+        from callcenter_site import legal_holds
+        from retention import checks, holds  # noqa: F401  (registers the system checks once the apps are loaded)
+
+        legal_holds.answered_by(holds.kept)

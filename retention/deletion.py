@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import F, Max
@@ -24,6 +25,7 @@ from callcenter_site.celery import nudge
 from callcenter_site.subjects import Page, Store, Subject, SubjectKind, Work
 from callcenter_site.transactions import again_on_deadlock
 from calls import subjects as calls
+from calls.models import Call
 from configuration.models import Account
 from retention import certificate, holds, ledger, outbox, stores, subject_values, termination
 from retention.backups import subjects as backups
@@ -417,7 +419,9 @@ class _Worker:
                 n_held = len(page.ids)
             elif held is not None:
                 work.held_calls = held.calls
-                n_deleted, n_held = store.erase(subject, page.ids, work)
+                kept = kept_by_holds(store, page.ids) if held.is_any else set()
+                n_deleted, n_held = store.erase(subject, [one for one in page.ids if one not in kept], work)
+                n_held += len(kept)
             ErasureStep.objects.filter(pk=step.pk).update(
                 state=StepState.RUNNING,
                 cursor=page.cursor,
@@ -505,6 +509,14 @@ class _Worker:
             entry = _tell(self.request, LedgerKind.REQUEST_COMPLETED, at=at, counts=deleted_by_store(self.request))
             told, signature = certificate.make(self.request, entry=entry, at=at)
             self.mark(state=State.COMPLETED, finished_at=at, certificate=told, signature=signature)
+
+
+def kept_by_holds(store: Store, ids: list[Any]) -> set[Any]:
+    """What a hold keeps of another subject than the request's. Calls are asked for by the store itself, which locks them."""
+    model = apps.get_model(store.models[0])
+    if model is Call or not hasattr(model, "account_id"):
+        return set()
+    return holds.kept(model._base_manager.filter(pk__in=ids))
 
 
 def forget_subjects(*, at: dt.datetime) -> int:

@@ -12,6 +12,7 @@ from django.db import transaction
 from agents import erasure as agents_erasure
 from agents.models import SignInLink
 from analytics import erasure as analytics_erasure
+from callcenter_site import legal_holds
 from callcenter_site.erasure import Kept, Lifetime, delete_rows
 from calls import erasure as calls_erasure
 from configuration import erasure as configuration_erasure
@@ -75,5 +76,7 @@ def erase_sign_in_traces(*, at: dt.datetime, failed_before: dt.datetime) -> int:
         failed = AccessAttempt.objects.filter(attempt_time__lt=failed_before)
         ids = list(failed.values_list("pk", flat=True)[:10_000])
         delete_rows(AccessAttemptExpiration.objects.filter(access_attempt_id__in=ids))
-        links = delete_rows(SignInLink.objects.filter(created_at__lt=failed_before))
+        links = legal_holds.delete_free(
+            SignInLink.objects.filter(created_at__lt=failed_before), clock="created_at", limit=10_000
+        ).n_rows
         return links + delete_rows(failed.filter(pk__in=ids)) + delete_rows(Session.objects.filter(expire_date__lt=at))

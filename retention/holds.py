@@ -7,24 +7,33 @@ as well: a hold that stands is seen by every deletion that begins after it, and 
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
+from urllib.parse import unquote_plus
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
-from callcenter_site.erasure import is_counting_only
-from callcenter_site.subjects import Subject
+from callcenter_site.celery import nudge
+from callcenter_site.erasure import Kept, is_counting_only
+from callcenter_site.subjects import Subject, SubjectKind
 from calls.envelope import call_key_of
 from calls.models import Call, CallLeg, CallSeenBy
 from configuration.models import Account
+from retention.erasure import KEPT
 from retention.ledger import LedgerKind, append
-from retention.models import AccountGate, HeldCall, LegalHold
+from retention.models import AccountGate, DeletionRequest, HeldCall, LegalHold
 from retention.models.holds import number_hash
 
 Kind = LegalHold.Kind
+
+MOST_CALLS = 500
+MAY_RELEASE = "retention.change_legalhold"
+LINKS = frozenset({"agents.SkillGroupMember"})
+"""Who is in which group changes with daily work, and the audit log keeps each change: no hold stops that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +103,84 @@ def look(account: Account | int) -> Held:
     )
 
 
+def kept(rows: Iterable[models.Model]) -> set[Any]:
+    """The ids of those of these rows of one table that a hold keeps: the account's, those that name a held number or agent or
+    are part of a held call, and those of held days by their own clock. A row without an account is nobody's."""
+    of_accounts: dict[int, list[Any]] = {}
+    for row in rows:
+        account_id = row.pk if isinstance(row, Account) else getattr(row, "account_id", None)
+        if account_id is not None:
+            of_accounts.setdefault(account_id, []).append(row)
+    found: set[Any] = set()
+    for account_id, own in of_accounts.items():
+        held = look(account_id)
+        if not held.is_any or own[0]._meta.label in LINKS:
+            continue
+        found |= {row.pk for row in own} if held.is_whole else _kept_in_part(Account.objects.get(pk=account_id), held, own)
+    return found
+
+
+def _kept_in_part(account: Account, held: Held, rows: list[Any]) -> set[Any]:
+    line = _lines().get(rows[0]._meta.label)
+    if line is None:
+        return set()
+    numbers = Subject(SubjectKind.NUMBER, account.pk, account.region, numbers=held.numbers)
+    calls = held.kept(Call.objects.for_account(account))
+    ids = {one for row in rows if isinstance(one := _call_id(row), int)}
+    keys = {bytes(row.call_key) for row in rows if getattr(row, "call_key", None)}
+    held_ids = set(calls.filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+    held_keys = {bytes(key) for key in calls.filter(call_key__in=keys).values_list("call_key", flat=True)} if keys else set()
+    found = set()
+    for row in rows:
+        is_part = _call_id(row) in held_ids or bytes(getattr(row, "call_key", None) or b"") in held_keys
+        if is_part or _is_of_held_day(account, held, row, line) or any(_names(held, numbers, row, name) for name in line.people):
+            found.add(row.pk)
+    return found
+
+
+@cache
+def _lines() -> dict[str, Kept]:
+    return {line.model: line for line in KEPT}
+
+
+def _call_id(row: Any) -> Any:
+    return row.pk if isinstance(row, Call) else getattr(row, "call_id", None)
+
+
+def _is_of_held_day(account: Account, held: Held, row: Any, line: Kept) -> bool:
+    if not held.days or not line.clock or "__" in line.clock:  # of parts of a call, the call says it
+        return False
+    said = getattr(row, line.clock)
+    day = said.astimezone(account.zone).date() if isinstance(said, dt.datetime) else said
+    return day is not None and held.keeps_day(day)
+
+
+def _names(held: Held, numbers: Subject, row: Any, name: str) -> bool:
+    field = row._meta.get_field(name)
+    if isinstance(field, models.ForeignKey):
+        return issubclass(field.related_model, Agent) and getattr(row, field.attname) in held.agents
+    if isinstance(row, Agent):
+        return row.pk in held.agents
+    if not held.numbers:
+        return False
+    said = getattr(row, name)
+    return numbers.stands_in(said) or (isinstance(said, str) and numbers.is_named(unquote_plus(said)))  # a filter is an address
+
+
 def is_number_held(*, account: Account | int, number: str) -> bool:
     """Whether a hold names this number, given in its canonical form."""
     enter(account)
     return bool(open_holds(account).filter(number_hash=number_hash(id_of(account), number)).exists())
+
+
+def calls_of_a_hold(hold: LegalHold, call_ids: Iterable[str]) -> list[Call]:
+    """The calls that a hold is placed on, which names them by their IDs if it is one of certain calls."""
+    if hold.kind != Kind.CALLS:
+        return []
+    wanted = list(dict.fromkeys(filter(None, (one.strip() for one in call_ids))))
+    if not wanted:
+        raise ValidationError(_("Write the calls' IDs."))
+    return calls_named(hold.account_id, wanted, most=MOST_CALLS)
 
 
 def calls_named(account: Account | int, call_ids: list[str], *, most: int) -> list[Call]:
@@ -125,7 +208,7 @@ def place(*, hold: LegalHold, calls: Iterable[Call] = (), by: Agent | None, at: 
 
 
 def release(*, hold: LegalHold, by: Agent | None, at: dt.datetime) -> bool:
-    """Ends a hold; False: it had ended before. What waited for it goes with the next run and the next try of each request."""
+    """Ends a hold; False: it had ended before. What waited for it goes on at once: requests, and what has expired."""
     with transaction.atomic():
         enter(hold.account_id)
         ended = open_holds(hold.account_id).filter(pk=hold.pk).update(released_at=at, released_by=by)
@@ -133,8 +216,19 @@ def release(*, hold: LegalHold, by: Agent | None, at: dt.datetime) -> bool:
             return False
         HeldCall.objects.filter(hold=hold).delete()
         append(kind=LedgerKind.HOLD_RELEASED, account_id=hold.account_id, at=at, store=hold.kind, counts={"hold": hold.pk})
+        waited = DeletionRequest.objects.for_account(hold.account_id).filter(state=DeletionRequest.State.HELD)
+        waited.update(retry_at=at)
+        transaction.on_commit(partial(_go_on, list(waited.values_list("pk", flat=True))))
     hold.released_at, hold.released_by = at, by
     return True
+
+
+def _go_on(request_ids: list[int]) -> None:
+    from retention import tasks  # they call this module
+
+    for request_id in request_ids:
+        nudge(tasks.work_on_request, request_id)
+    nudge(tasks.purge_expired)
 
 
 def _calls_of(hold: LegalHold) -> Q:

@@ -17,6 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
+from callcenter_site import legal_holds
 from callcenter_site.admin import AccountForm, GrowingAdmin
 from callcenter_site.audit import Look, log_rows
 from callcenter_site.erasure import delete_rows
@@ -138,6 +139,7 @@ class BlockedNumberAdmin(SheetAdmin, ListAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         """Maybe very many: in two statements, with the entries that deleting each by itself would leave."""
+        legal_holds.refuse(*queryset)
         ids = list(queryset.order_by().values_list("pk", flat=True))
         names = [field.name for field in self.model._meta.concrete_fields if field.name not in ("id", "account")]
         log_rows(BlockedNumber, ids, actor=request.user, action=AuditEntry.Action.DELETE, names=names)

@@ -22,7 +22,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
-from callcenter_site import stored_audio
+from callcenter_site import legal_holds, stored_audio
 from callcenter_site.admin import AccountForm
 from configuration.admin.imports import SheetAdmin
 from configuration.admin.lists import ListAdmin, Suggesting, fragment, posted
@@ -153,6 +153,7 @@ class IvrPromptAdmin(SheetAdmin, ListAdmin):
             messages.error(request, _("The file could not be stored. Callers hear what they heard before: upload it again."))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        legal_holds.refuse(obj)
         drop_audio(obj)
         super().delete_model(request, obj)
 

@@ -20,7 +20,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from callcenter_site import audit, celery
+from callcenter_site import audit, celery, legal_holds
 from configuration.access import holds
 from configuration.importing.columns import Column
 from configuration.importing.sheet import CHANGED, NEW, SAME, SHEETS, Sheet, SheetRow
@@ -333,9 +333,17 @@ def forget_rows(*, at: dt.datetime) -> int:
     """Removes the rows nobody needs any more; how many imports held some. Their reports stay."""
     with transaction.atomic():
         ImportRun._base_manager.filter(_is_late(at)).update(state=ImportRun.State.FAILED, problem="late", finished_at=at)
-        holding = rows_to_forget(at=at)
+        holding = _not_held(rows_to_forget(at=at))
         _forget_rows_of(holding)
     return len(holding)
+
+
+def _not_held(run_ids: set[int]) -> set[int]:
+    # What a row says of people is read only where a hold may be on it.
+    chunks = list(ImportChunk._base_manager.filter(run_id__in=run_ids).only("pk", "account_id", "run_id"))
+    held = legal_holds.kept(chunks)
+    held_runs = legal_holds.kept(ImportRun._base_manager.filter(pk__in=run_ids).only("pk", "account_id"))
+    return run_ids - held_runs - {chunk.run_id for chunk in chunks if chunk.pk in held}
 
 
 def _is_late(at: dt.datetime) -> Q:

@@ -19,10 +19,8 @@ from calls import masking
 from calls.models import Call
 from configuration.admin.lists import ListAdmin
 from retention import holds
+from retention.holds import MAY_RELEASE, MOST_CALLS
 from retention.models import LegalHold
-
-MOST_CALLS = 500
-MAY_RELEASE = "retention.change_legalhold"
 
 
 class LegalHoldForm(AccountForm):
@@ -39,12 +37,8 @@ class LegalHoldForm(AccountForm):
         fields = ["kind", "reference", "number", "agent", "from_day", "to_day"]
 
     def clean_call_ids(self) -> list[Call]:
-        wanted = list(dict.fromkeys(line.strip() for line in self.cleaned_data["call_ids"].splitlines() if line.strip()))
-        if self.cleaned_data.get("kind") != LegalHold.Kind.CALLS:
-            return []
-        if not wanted:
-            raise forms.ValidationError(_("Write the calls' IDs."))
-        return holds.calls_named(self.asker.account_id, wanted, most=MOST_CALLS)
+        hold = LegalHold(account_id=self.asker.account_id, kind=self.cleaned_data.get("kind") or "")
+        return holds.calls_of_a_hold(hold, self.cleaned_data["call_ids"].splitlines())
 
 
 @admin.register(LegalHold)
@@ -129,7 +123,7 @@ class LegalHoldAdmin(ListAdmin):
         user: Any = request.user
         if holds.release(hold=hold, by=user, at=timezone.now()):
             self.log_change(request, hold, [{"changed": {"fields": ["released"]}}])
-            messages.success(request, _("Released. What waited for it goes with the next run."))
+            messages.success(request, _("Released. What waited for it goes now."))
         return HttpResponseRedirect(reverse("admin:retention_legalhold_changelist"))
 
     @display(description=_("hold"))

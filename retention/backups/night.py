@@ -188,6 +188,8 @@ class _Night:
         self._beat()
 
     def _drop_old_nights(self) -> None:
+        if holds.look(self.account).is_whole:
+            return  # who people were then is part of what is held
         oldest = self.day - dt.timedelta(days=NIGHTS - 1)
         kinds = BackupObject.objects.for_account(self.account).filter(kind__in=OF_THE_NIGHT)
         for one in kinds.filter(day__lt=oldest):

@@ -29,7 +29,7 @@ from configuration.models import (
     ScreenPop,
     ServiceNumber,
 )
-from retention.models import AccessRequest, DeletionRequest
+from retention.models import AccessRequest, DeletionRequest, LegalHold
 from tests.isolation.test_admin import as_person, messages_of, text_of
 from tests.isolation.worlds import MISSING_ID, World, without_ids
 
@@ -144,6 +144,9 @@ ROUTES: dict[str, Any] = {
     "api:deletion-request-list": PAGE,
     "api:deletion-request-detail": [Row(DeletionRequest)],
     "api:deletion-request-certificate": "test_request_pages: another account's request answers like one that does not exist",
+    "api:legal-hold-list": PAGE,
+    "api:legal-hold-detail": [Row(LegalHold)],
+    "api:legal-hold-release": [Row(LegalHold, method="post")],
     "api:access-request-list": PAGE,
     "api:access-request-detail": [Row(AccessRequest)],
     "api:export-list": PAGE,

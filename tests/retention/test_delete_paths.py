@@ -31,7 +31,7 @@ from calls.models import Call, ExportRun, IncomingSound, SavedFilter
 from configuration.models import BlockedNumber, Role
 from retention import deletion, holds, stores
 from retention.erasure import KEPT
-from retention.models import LegalHold
+from retention.models import HeldCall, LegalHold
 from tests.factories import AgentFactory, CallFactory
 from tests.isolation.test_admin import as_person, request_of
 from tests.isolation.worlds import make_world
@@ -61,6 +61,7 @@ objects that open (`test_deletion_in_backups`, `test_backup_restore`)."""
 def world(db):
     with time_machine.travel(MADE, tick=False):
         world = make_world("heldelm", 50_000_000)
+        HeldCall.objects.all().delete()
         LegalHold.objects.update(released_at=MADE)
         ErasedCount.objects.update(counts={})  # of a shape that no canary has
         IncomingSound.objects.update(spool_name="", key="sounds/none.wav")

@@ -75,7 +75,7 @@ def test_a_request_goes_from_received_to_a_certificate_that_verifies(account, bo
     go_on(request)
     assert request.state == State.SCOPED
     found = {name: step.n_found for name, step in steps_of(request).items()}
-    assert found["calls"] == 1 and found["exports"] == 1 and found["saved_filters"] == 1
+    assert found["calls"] == 1 and found["exports"] == 1 and found["saved_filters"] == 2
     assert Call.objects.count() == 3  # scoping erases nothing
     deletion.approve(request, by=boss, at=NOW)
     go_on(request)

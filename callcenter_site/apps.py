@@ -7,7 +7,14 @@ class CallcenterSiteConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
+        from django.conf import settings
+
         from callcenter_site import audit, checks, jobs  # noqa: F401  (connects and registers once the apps are loaded)
+
+        if settings.SENTRY_DSN:
+            from callcenter_site import error_reports  # only a portal that reports pays for this import
+
+            error_reports.start(settings.SENTRY_DSN, environment=settings.SENTRY_ENVIRONMENT)
 
 
 class PortalAdminConfig(admin_apps.AdminConfig):

@@ -4,7 +4,9 @@ Noting must never keep a job from running, nor cost more than the job: a success
 not written down, a failure always is. A job is late by the clock alone, so one that nobody starts any more is late as well.
 """
 
+import contextlib
 import datetime as dt
+import importlib
 import logging
 import time
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import signals
+from django.apps import apps
 from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -202,12 +205,20 @@ def all_jobs(*, at: dt.datetime) -> list[Job]:
     """Every job of this release and every other row of the timetable, those in trouble first."""
     states = {state.name: state for state in JobState.objects.all()}
     rows = {row.name: row for row in PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked")}
-    app.loader.import_default_modules()
     jobs = []
     for name in (*TIMETABLE, *(name for name in rows if name not in TIMETABLE)):
         row = rows.get(name)
-        jobs.append(Job(name, row, states.get(name), _times_of(row), row is None or row.task in app.tasks, at))
+        jobs.append(Job(name, row, states.get(name), _times_of(row), row is None or has_task(row.task), at))
     return sorted(jobs, key=lambda job: (not job.is_troubled, job.title))
+
+
+def has_task(name: str) -> bool:
+    """Whether this release has it; web processes import tasks only as they start them."""
+    module = name.rpartition(".")[0]
+    if name not in app.tasks and module in {f"{config.name}.tasks" for config in apps.get_app_configs()}:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(module)
+    return name in app.tasks
 
 
 def _times_of(row: PeriodicTask | None) -> Any:

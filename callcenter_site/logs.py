@@ -1,22 +1,32 @@
 """How the portal logs: one event per line with the id of its request, ids instead of people.
 
 Lines are for people on a terminal and JSON everywhere else. Query strings, addresses of visitors and their browsers
-are never logged, and whatever looks like an email or a phone number is taken out of texts and tracebacks: a database
-error quotes the value it choked on.
+are never logged; of a path only what the portal's own addresses are made of and ids, for anybody may type a name into one,
+and some links open something by what stands in them. Whatever looks like an email or a phone number is taken out of texts,
+and out of what an error says all that it quotes: a database quotes the value it choked on.
 """
 
+import functools
 import re
+import sys
 import time
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLResolver, get_resolver
 from django_structlog.middlewares import RequestMiddleware
 from structlog.typing import EventDict, WrappedLogger
 
 EMAIL = re.compile(r"[^\s@'\"<>(]+@[^\s@'\"<>)]+\.[^\s@'\"<>),;]+")
 # Nine digits and more: shorter runs are ids and figures. UUIDs are matched first, to be left whole.
 PHONE = re.compile(r"(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})|\+\d{6,15}|(?<![\w.])\d{9,15}(?![\w.])")
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
+# A database quotes as it is what it choked on, an apostrophe within included.
+DUPLICATE = re.compile(r"(?<=Duplicate entry )'.*'(?= for key)", re.S)
+ID = re.compile(r"\d{1,19}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PERSONAL_KEYS = ("user_agent", "ip", "email")
 PROBES = ("/healthz", "/readyz", "/metrics")
 
@@ -50,7 +60,7 @@ def logging_settings(level: str, *, for_people: bool) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
+                    error_without_values,
                     without_personal_data,
                     render,
                 ],
@@ -74,12 +84,53 @@ def logging_settings(level: str, *, for_people: bool) -> dict[str, Any]:
     }
 
 
+def error_without_values(logger: WrappedLogger, name: str, line: EventDict) -> EventDict:
+    """The traceback with each error's kind, and of its words what is not quoted."""
+    given = line.pop("exc_info", None)
+    error = (
+        given
+        if isinstance(given, BaseException)
+        else given[1]
+        if isinstance(given, tuple)
+        else sys.exc_info()[1]
+        if given
+        else None
+    )
+    if error is not None:
+        line["exception"] = told_error(error)
+    if isinstance(line.get("error"), str) and line.get("event") == "task_failed":
+        line.pop("error")  # the words of the error once more
+    return line
+
+
+def told_error(error: BaseException) -> str:
+    told = traceback.TracebackException.from_exception(error)
+    _take_values_out(told)
+    return "".join(told.format()).rstrip()
+
+
+def _take_values_out(told: Any) -> None:
+    """In place, along the chain of what led to it. The library has no way to say it otherwise."""
+    seen = []
+    while told is not None and told not in seen:
+        seen.append(told)
+        told._str = without_quotes(str(told._str))
+        told.__notes__ = None
+        for one in getattr(told, "exceptions", None) or ():
+            _take_values_out(one)
+        told = told.__cause__ or told.__context__
+
+
+def without_quotes(text: str) -> str:
+    return scrub(QUOTED.sub("'…'", DUPLICATE.sub("'…'", text)))
+
+
 def without_personal_data(logger: WrappedLogger, name: str, line: EventDict) -> EventDict:
     for key in PERSONAL_KEYS:
         line.pop(key, None)
     for key, value in line.items():
         if isinstance(value, BaseException):
-            line[key] = scrub(f"{type(value).__name__}: {value}")
+            line[key] = without_quotes(f"{type(value).__name__}: {value}")
         elif isinstance(value, str) and key not in ("timestamp", "request_id", "task_id", "child_task_id"):
             line[key] = scrub(value)
     return line
@@ -108,4 +159,23 @@ class RequestLog(RequestMiddleware):
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:
-        return f"{request.method} {request.path}"
+        return f"{request.method} {shown_path(request.path)}"
+
+
+def shown_path(path: str) -> str:
+    """What is neither an id nor part of an address of the portal's own stands as a dot in its place."""
+    known = _words_of_addresses()
+    return "/".join(part if not part or part in known or ID.fullmatch(part) else "…" for part in path.split("/"))
+
+
+@functools.cache
+def _words_of_addresses() -> frozenset[str]:
+    return frozenset(_words(get_resolver()))
+
+
+def _words(resolver: URLResolver) -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        pattern = re.sub(r"<[^>]*>|\(\?P[^()]*\)|[\^$\\]", "", str(entry.pattern))
+        yield from pattern.split("/")
+        if isinstance(entry, URLResolver):
+            yield from _words(entry)

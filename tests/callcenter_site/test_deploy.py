@@ -66,6 +66,7 @@ def test_the_portal_starts_with_every_line_of_the_template_in_use(tmp_path):
         "EMAIL_URL": "smtps://user:secret@mail.example.com:465",
         "ASTERISK_SECRET": "secret",
         "METRICS_TOKEN": "token",
+        "SENTRY_DSN": "https://key@sentry.example.com/1",
     }
     environment = {"PATH": os.environ["PATH"]}
     for name, value in template().items():

@@ -41,10 +41,14 @@ def job(name, at):
     return found
 
 
+def task_of(name):
+    assert jobs.has_task(TIMETABLE[name][0])
+    return app.tasks[TIMETABLE[name][0]]
+
+
 def run(name, monkeypatch, failing=None):
     """Runs the job's task the way a worker does, with the signals it sends."""
-    app.loader.import_default_modules()
-    task = app.tasks[TIMETABLE[name][0]]
+    task = task_of(name)
     monkeypatch.setattr(task, "run", failing or (lambda: None))
     task.apply(throw=False)
     return JobState.objects.get(name=name)
@@ -83,8 +87,7 @@ def test_a_first_run_that_fails_is_noted_without_a_timetable(monkeypatch):
 
 def test_a_frequent_job_is_written_down_now_and_then_and_its_failure_always(timetable, monkeypatch, django_assert_num_queries):
     run("fold_events", monkeypatch)
-    app.loader.import_default_modules()
-    task = app.tasks["calls.tasks.fold_events"]
+    task = task_of("fold_events")
     with django_assert_num_queries(0):
         for _ in range(5):
             task.apply()
@@ -95,8 +98,7 @@ def test_a_frequent_job_is_written_down_now_and_then_and_its_failure_always(time
 def test_a_job_runs_though_it_cannot_be_noted(timetable, monkeypatch):
     done = []
     monkeypatch.setattr(JobState.objects, "filter", raising_any(DatabaseError("away")))
-    app.loader.import_default_modules()
-    task = app.tasks["retention.tasks.back_up"]
+    task = task_of("back_up")
     monkeypatch.setattr(task, "run", lambda: done.append(1))
     assert task.apply().successful() and done == [1]
 

@@ -143,6 +143,8 @@ async def _answer(send: Send, refused: _Refused) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
         (b"connection", b"close"),  # the rest of the body is not read
     ]
     if refused.status in (503, 507):

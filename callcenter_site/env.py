@@ -103,8 +103,9 @@ def url(name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
     value = _raw(name)
     if value is None:
         return default
-    if value.partition("://")[0] not in schemes:
-        raise ImproperlyConfigured(f"{name}: expected an address starting with {' or '.join(s + '://' for s in schemes)}")
+    starts = tuple(f"{scheme}:" if scheme == "mailto" else f"{scheme}://" for scheme in schemes)
+    if not value.startswith(starts):
+        raise ImproperlyConfigured(f"{name}: expected an address starting with {' or '.join(starts)}")
     return value
 
 

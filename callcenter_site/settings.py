@@ -33,6 +33,7 @@ PUBLIC_URL = env.url("PUBLIC_URL", schemes=("http", "https"), default="http://12
 PUBLIC_URL_IS_SET = bool(env.text("PUBLIC_URL"))
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURITY_CONTACT = env.url("SECURITY_CONTACT", schemes=("https", "mailto"))
 
 # --- The services ----------------------------------------------------------------------------------------------------
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/portal.sqlite3")}

@@ -395,11 +395,11 @@ class Streams:
                 await _send_text(send, ": still here\n\n")
 
 
+_NEITHER_KEPT_NOR_GUESSED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
-    (b"x-content-type-options", b"nosniff"),
+    *_NEITHER_KEPT_NOR_GUESSED,
 ]
 
 
@@ -422,5 +422,7 @@ async def _send_text(send: Send, text: str) -> None:
 
 
 async def _refuse(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *_NEITHER_KEPT_NOR_GUESSED]}
+    )
     await send({"type": "http.response.body", "body": b""})

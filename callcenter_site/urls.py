@@ -12,6 +12,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", include("analytics.urls")),
     path("", include("retention.urls")),
+    path("", include("configuration.security_urls")),
     path("", include("calls.urls")),
     path("admin/", admin.site.urls),
     path("hooks/", include("calls.hook_urls")),

@@ -76,6 +76,8 @@ ROUTES: dict[str, Any] = {
     "admin:autocomplete": "walked in test_admin",
     "admin:app_list": [{"app_label": app} for app in sorted({model._meta.app_label for model in admin.site._registry})],
     "retention:promise": PUBLIC,
+    "security:page": PUBLIC,
+    "security:contact": PUBLIC,
     "retention:signing-key": PUBLIC,
     "retention:privacy": PAGE,
     "analytics:home": PAGE,

@@ -239,9 +239,16 @@ def _show_checks(subject: Subject, ids: list[Any]) -> Any:
         }
 
 
-def saved_store(name: str, title: Any, model: Any, *, says: Callable[[Any], Iterable[str]] = lambda row: ()) -> Store:
+def saved_store(
+    name: str,
+    title: Any,
+    model: Any,
+    *,
+    says: Callable[[Any], Iterable[str]] = lambda row: (),
+    before: Callable[[int, list[Any]], None] | None = None,
+) -> Store:
     """Of what people keep under a name (`agents/saved.py`). What an agent shared stays, unless it names somebody. `says`: what
-    a row holds of words beside its name and its address."""
+    a row holds of words beside its name and its address; `before` lets go of what points to rows that go."""
 
     def find(subject: Subject, after: Any, limit: int) -> Page:
         rows = model.objects.for_account(subject.account_id)
@@ -258,6 +265,8 @@ def saved_store(name: str, title: Any, model: Any, *, says: Callable[[Any], Iter
         return paged(((row.pk, is_there(row)) for row in page), SCANNED)
 
     def erase(subject: Subject, ids: list[Any], work: Work) -> Erased:
+        if before is not None:
+            before(subject.account_id, ids)
         return Erased(delete_rows(model.objects.for_account(subject.account_id).filter(pk__in=ids)))
 
     return Store(name, title, PEOPLE | {ACCOUNT}, (model._meta.label,), find, erase)

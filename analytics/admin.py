@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+import analytics.report_admin  # noqa: F401  (registers its pages)
 from agents.models import SkillGroup
 from agents.querysets import sees_account
 from agents.wording import to_the_second

@@ -13,6 +13,7 @@ from auditlog.registry import auditlog
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, validate_email
 from django.db import models
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent, SkillGroup
@@ -24,12 +25,15 @@ from analytics.querysets import (
     DisplayQuerySet,
     GroupCountsQuerySet,
     IntervalQuerySet,
+    ReportRunQuerySet,
+    SavedReportQuerySet,
 )
+from callcenter_site.file_runs import FileRun
 from callcenter_site.outgoing import OutgoingError, read_address
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from callcenter_site.webhooks import new_secret
 from configuration.encryption import EncryptedTextField
-from configuration.models import Account
+from configuration.models import Account, ApiKey, Role
 from configuration.scoping import AccountOwned
 
 
@@ -759,3 +763,127 @@ class SavedView(Saved):
 
 
 auditlog.register(SavedView, exclude_fields=["query"])
+
+
+WEEKDAY_CHOICES = list(WEEKDAYS.items())
+HOUR_CHOICES = [(hour, f"{hour}:00") for hour in range(24)]
+
+
+class SavedReport(Saved):
+    """A question of rows, columns, filters and period that somebody keeps, and when it is to be answered by itself."""
+
+    class Kind(models.TextChoices):
+        CSV = "csv", "CSV"
+        XLSX = "xlsx", "XLSX"
+        PDF = "pdf", "PDF"
+
+    class Schedule(models.TextChoices):
+        NEVER = "", _("only when asked for")
+        DAILY = "daily", _("every day")
+        WEEKLY = "weekly", _("every week")
+        MONTHLY = "monthly", _("on the first of every month")
+
+    class Stopped(models.TextChoices):
+        OWNER = "owner", _("its owner is not active any more, or may not see figures")
+        CHANGED = "changed", _("something it asks for is gone, or not seen by its owner any more")
+
+    query = models.CharField(max_length=4000, editable=False, help_text="As in the address of the report builder.")
+    kind = models.CharField(_("file"), max_length=4, choices=Kind, default=Kind.XLSX)
+    schedule = models.CharField(_("runs"), max_length=10, choices=Schedule, default=Schedule.NEVER, blank=True)
+    weekday = models.PositiveSmallIntegerField(_("on"), choices=WEEKDAY_CHOICES, default=0)
+    hour = models.PositiveSmallIntegerField(
+        _("at"),
+        choices=HOUR_CHOICES,
+        default=6,
+        help_text=_("By the clock of the account. The report is about the days before."),
+    )
+    due_at = models.DateTimeField(_("next run"), null=True, editable=False)
+    stopped = models.CharField(_("stopped because"), max_length=10, choices=Stopped, blank=True, editable=False)
+    """Why it runs by itself no more; saving it again lets it go on."""
+
+    objects = SavedReportQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("saved report")
+        verbose_name_plural = _("saved reports")
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["account", "owner", "name"], name="saved_report_once")]
+        indexes = [models.Index(fields=["due_at"], name="saved_report_due")]
+
+
+class ReportReader(AccountOwned):
+    """Somebody who is mailed when a report is there, beside its owner, and may take its files."""
+
+    report = models.ForeignKey(SavedReport, on_delete=models.CASCADE, related_name="readers", editable=False)
+    person = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", verbose_name=_("person"))
+
+    class Meta:
+        verbose_name = _("reader of a report")
+        verbose_name_plural = _("readers of reports")
+        constraints = [models.UniqueConstraint(fields=["report", "person"], name="report_reader_once")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class ReportRun(FileRun, AccountOwned):
+    """A report as a file, written by a worker with the rights its owner has then. File and row go after a week."""
+
+    report = models.ForeignKey(
+        SavedReport, on_delete=models.SET_NULL, null=True, related_name="runs", editable=False, verbose_name=_("report")
+    )
+    owner = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, related_name="+", editable=False, verbose_name=_("owner")
+    )
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+", editable=False)
+    name = models.CharField(_("name"), max_length=60, blank=True, editable=False)
+    query = models.CharField(max_length=4000, editable=False)
+    kind = models.CharField(_("file"), max_length=4, choices=SavedReport.Kind, default=SavedReport.Kind.CSV, editable=False)
+    due_at = models.DateTimeField(_("due"), null=True, editable=False)
+    """When the timetable of its report wanted it; null: somebody asked for it."""
+    is_mailed = models.BooleanField(default=False, editable=False)
+    scope = models.CharField(max_length=10, choices=Role.DataScope, default=Role.DataScope.OWN, editable=False)
+    """What its owner saw when it was written: nobody takes the file who sees less."""
+    group_ids = models.JSONField(default=list, editable=False)
+    """Where that was their skill groups: which."""
+
+    objects = ReportRunQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("report run")
+        verbose_name_plural = _("report runs")
+        ordering = ["-created_at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["report", "due_at"], name="report_run_once")]
+        indexes = [
+            models.Index(fields=["account", "created_at", "id"], name="report_run_time"),
+            models.Index(fields=["state", "heartbeat_at"], name="report_run_state"),
+        ]
+
+
+class ReportMail(AccountOwned):
+    """What is to be told of a run that the timetable made, to one person, and how that went."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting to be sent")
+        SENT = "sent", _("sent")
+        SKIPPED = "skipped", _("not sent: may not see the report")
+        FAILED = "failed", _("not delivered")
+
+    run = models.ForeignKey(ReportRun, on_delete=models.CASCADE, related_name="mails")
+    person = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
+    n_tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("mail of a report")
+        verbose_name_plural = _("mails of reports")
+        constraints = [models.UniqueConstraint(fields=["run", "person"], name="report_mail_once")]
+        indexes = [models.Index(fields=["state", "next_try_at"], name="report_mail_due")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+auditlog.register(SavedReport, exclude_fields=["query", "due_at"])
+auditlog.register(ReportReader)

@@ -1,10 +1,13 @@
 """Questions about counts, in the field's words."""
 
 import datetime as dt
-from typing import Self
+from typing import Any, Self
+
+from django.db.models import Exists, OuterRef, Q
 
 from agents.models import Agent
 from agents.querysets import own_groups, sees_account
+from agents.saved import SavedQuerySet
 from configuration.models import Role
 from configuration.scoping import AccountQuerySet, Actor
 
@@ -56,3 +59,30 @@ class AgentCountsQuerySet(IntervalQuerySet):
         """Counts of people: seen by whoever sees the agent; of agents the portal does not know, by who sees the account."""
         rows = super().visible_to(actor)
         return rows if sees_account(actor) else rows.filter(agent_id__in=Agent.objects.visible_to(actor).order_by().values("pk"))
+
+
+class SavedReportQuerySet(SavedQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own and shared ones; whoever sees the whole account sees that others have some as well."""
+        if getattr(actor, "key", None) is None and sees_account(actor):
+            return AccountQuerySet.visible_to(self, actor)
+        return super().visible_to(actor)
+
+    def kept_by(self, person: Any) -> Self:
+        """Those to choose from: one's own and shared ones."""
+        return super().visible_to(person)
+
+
+class ReportRunQuerySet(AccountQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own, and those one is a reader of; whoever sees the whole account sees that there are others. Who may take
+        the file is asked apart (`report_runs.may_take`)."""
+        from analytics.models import ReportReader  # its model uses this query set
+
+        rows = super().visible_to(actor)
+        key = getattr(actor, "key", None)
+        if key is not None:
+            return rows.filter(api_key_id=key.pk)
+        person: Any = actor
+        read = ReportReader.objects.filter(report_id=OuterRef("report_id"), person_id=person.pk)
+        return rows if sees_account(actor) else rows.filter(Q(owner_id=person.pk) | Exists(read))

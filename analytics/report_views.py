@@ -2,19 +2,20 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from agents import saved
 from analytics import asked as asking
-from analytics import reporting, reports
+from analytics import report_runs, reporting, reports
 from analytics.metrics import CATALOGUE, Source
-from analytics.models import CallTotal
+from analytics.models import CallTotal, SavedReport
 from analytics.periods import PRESETS, STEPS
 from analytics.wording import shown
 from callcenter_site import audit, sheets
@@ -61,6 +62,9 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
             for kind, label in reporting.KINDS.items()
         ],
         "errors": problems,
+        "saved": _saved_menu(request),
+        "start_kinds": SavedReport.Kind.choices,
+        "query": reporting.query_of(request.GET),
     }
     if request.GET and not problems:
         try:
@@ -78,6 +82,58 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
                 context["totals"] = [_("Together"), *[""] * (n_names - 1)]
                 context["totals"] += [shown(metric.unit, totals[metric.name]) for metric in question.metrics]
     return render(request, "analytics/reports.html", context, status=400 if problems else 200)
+
+
+def _saved_menu(request: HttpRequest) -> dict[str, Any]:
+    user: Any = request.user
+    query = reporting.query_of(request.GET)
+
+    def address(row: SavedReport) -> dict[str, str]:
+        page = reverse("admin:analytics_savedreport_change", args=[row.pk])
+        return {"open": f"{reverse('analytics:reports')}?{row.query}", "edit": page}
+
+    return saved.menu(
+        SavedReport.objects.all().kept_by(user)[: 4 * report_runs.MOST_SAVED],
+        person=user,
+        is_on=lambda row: row.query == query,
+        query=query,
+        address=address,
+        title=_("Saved reports"),
+        empty=_("None yet. Build a report, then save it here; its page says when it runs by itself, and who is mailed."),
+        save=_("Save this report"),
+        new_name=_("Name of the new report"),
+        save_to=reverse("analytics:report-save"),
+        more=reverse("admin:analytics_savedreport_changelist"),
+        more_text=_("Timetables and last runs"),
+    )
+
+
+def save(request: HttpRequest) -> HttpResponse:
+    person = asking.watcher(request)
+    if request.method != "POST":
+        raise Http404
+    name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+    try:
+        report = report_runs.save_report(person=person, name=name, data=request.GET, is_shared=is_shared, at=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return HttpResponseRedirect(f"{reverse('analytics:reports')}?{reporting.query_of(request.GET)}")
+    messages.success(request, _("Saved as “%(name)s”. Here it can be told to run by itself.") % {"name": report.name})
+    return HttpResponseRedirect(reverse("admin:analytics_savedreport_change", args=[report.pk]))
+
+
+def start(request: HttpRequest) -> HttpResponse:
+    """Lets a worker write what would be too long to wait for."""
+    person = asking.watcher(request)
+    if request.method != "POST":
+        raise Http404
+    try:
+        kind = request.POST.get("kind", "")
+        run = report_runs.open_run(actor=person, data=request.GET, kind=kind, at=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return HttpResponseRedirect(f"{reverse('analytics:reports')}?{reporting.query_of(request.GET)}")
+    return HttpResponseRedirect(reverse("admin:analytics_reportrun_change", args=[run.pk]))
 
 
 def file(request: HttpRequest) -> HttpResponseBase:

@@ -1,11 +1,12 @@
 """Reports: a question of rows, columns, filters and period that an address holds, its answer on the screen and as a file.
 
-A figure or name is in a file only if whoever asks for it would see it on the screen. Files are bounded, so that each is
-written while it is waited for.
+A figure or name is in a file only if whoever it is written for would see it on the screen. What is taken away at once is
+bounded, so that it is written while it is waited for; what a worker writes (`report_runs`) may be longer.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
@@ -14,8 +15,8 @@ from django.utils.translation import gettext as _
 
 from agents.models import Agent, SkillGroup
 from analytics import report_pdf, reports
-from analytics.metrics import Metric, Unit
-from analytics.periods import OF_DAYS, STEPS
+from analytics.metrics import METRICS, Metric, Unit
+from analytics.periods import OF_DAYS, PRESETS, STEPS
 from analytics.reports import KEYS, WEEKDAY_HOUR, Question, Row
 from analytics.wording import shown, weekday_hour
 from callcenter_site import sheets
@@ -26,6 +27,11 @@ KINDS = {"csv": "CSV", "xlsx": "XLSX", "pdf": "PDF"}
 MOST_ROWS = {"csv": 10_000, "xlsx": 10_000, "pdf": 2_000}
 MOST_COLUMNS = {"csv": 60, "xlsx": 60, "pdf": 12}
 PREVIEW = 50
+PAGE = 2000
+
+
+class TooLong(Exception):
+    """More rows than such a file holds."""
 
 
 def asked_of(data: QueryDict) -> dict[str, Any]:
@@ -57,26 +63,48 @@ def write(data: QueryDict, kind: str, *, actor: Any, at: dt.datetime, language: 
     Raises `ValidationError`, also for one that is too large.
     """
     question = read(data, actor=actor, at=at, limit=MOST_ROWS[kind])
-    n_columns = len(question.metrics) + len(dimensions(question))
-    if n_columns > MOST_COLUMNS[kind]:
-        said = {"n": MOST_COLUMNS[kind], "asked": n_columns}
-        raise ValidationError({"metrics": _("A file of this kind holds at most %(n)d columns; these are %(asked)d.") % said})
+    check_columns(question, kind)
     answer = reports.query(question, actor=actor)
     if answer.next is not None:
         text = _("A file of this kind holds at most %(n)d rows. Choose longer steps, a shorter period or filters.")
         raise ValidationError({"group_by": text % {"n": MOST_ROWS[kind]}})
-    lines = Lines(question, actor, answer.rows, is_read_by_people=kind == "pdf")
+    return write_file(question, answer.rows, kind, actor=actor, title=_("Report"), language=language), len(answer.rows)
+
+
+def check_columns(question: Question, kind: str) -> None:
+    n_columns = len(question.metrics) + len(dimensions(question))
+    if n_columns > MOST_COLUMNS[kind]:
+        said = {"n": MOST_COLUMNS[kind], "asked": n_columns}
+        raise ValidationError({"metrics": _("A file of this kind holds at most %(n)d columns; these are %(asked)d.") % said})
+
+
+def write_file(question: Question, rows: Iterable[Row], kind: str, *, actor: Any, title: str, language: str) -> IO[bytes]:
+    lines = Lines(question, actor, rows, is_read_by_people=kind == "pdf")
     if kind == "xlsx":
-        return sheets.write_xlsx(lines, title=_("Report"), widths=[20] * n_columns), len(answer.rows)
+        return sheets.write_xlsx(lines, title=title, widths=[20] * (len(question.metrics) + len(dimensions(question))))
     if kind == "pdf":
-        return report_pdf.write(lines, title=_("Report"), about=lines.about(), language=language), len(answer.rows)
-    return sheets.write_csv(lines), len(answer.rows)
+        return report_pdf.write(lines, title=title, about=lines.about(), language=language)
+    return sheets.write_csv(lines)
+
+
+def all_rows(question: Question, *, actor: Any, most: int, tell: Callable[[int], None]) -> Iterator[Row]:
+    """Page by page; `tell` hears after each how many there were. Raises `TooLong`."""
+    cursor: tuple[int, int] | None = (0, 0)
+    n_rows = 0
+    while cursor is not None:
+        answer = reports.query(replace(question, limit=PAGE, cursor=cursor), actor=actor)
+        n_rows += len(answer.rows)
+        if n_rows > most:
+            raise TooLong
+        tell(n_rows)
+        yield from answer.rows
+        cursor = answer.next
 
 
 class Lines:
     """The rows of a file, the first of them headings. Names are looked up among what the owner sees."""
 
-    def __init__(self, question: Question, actor: Any, rows: Sequence[Row], *, is_read_by_people: bool) -> None:
+    def __init__(self, question: Question, actor: Any, rows: Iterable[Row], *, is_read_by_people: bool) -> None:
         self.question, self.rows, self.is_read_by_people = question, rows, is_read_by_people
         self.names = Names(actor)
 
@@ -98,6 +126,17 @@ class Lines:
         cells = [self.names.shown(name, row) for name in dimensions(self.question)]
         figure = shown if self.is_read_by_people else plain
         return [*cells, *(figure(metric.unit, row.figures[metric.name]) for metric in self.question.metrics)]
+
+
+def in_words(query: str) -> str:
+    """What a question asks for: figures, by what, of when. Its filters are ids, and left out."""
+    asked = asked_of(QueryDict(query))
+    figures = ", ".join(str(METRICS[name].label) for name in asked["metrics"] if name in METRICS)
+    rows = ", ".join(str(reports.DIMENSIONS[name]) for name in asked["group_by"] if name in reports.DIMENSIONS)
+    days = (
+        f"{asked['from']} – {asked['to']}" if asked["from"] or asked["to"] else str(PRESETS.get(asked["period"] or "today", ""))
+    )
+    return " · ".join(part for part in (figures, rows, days) if part)
 
 
 def dimensions(question: Question) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from analytics import alerts, rollup
+from analytics import alerts, report_runs, rollup
 
 log = logging.getLogger(__name__)
 
@@ -35,3 +35,22 @@ def send_alerts() -> None:
     n_sent = alerts.send_due(at=timezone.now())
     if n_sent:
         log.info("sent %s alert messages", n_sent)
+
+
+@shared_task
+def write_report(run_id: int) -> None:
+    report_runs.work_on(run_id)
+
+
+@shared_task
+def run_reports() -> None:
+    n_started = report_runs.start_due(at=timezone.now())
+    n_taken = report_runs.continue_runs()
+    n_sent = report_runs.send_mails(at=timezone.now())
+    if n_started or n_taken or n_sent:
+        log.info("reports: %d due, %d taken up, %d mails", n_started, n_taken, n_sent)
+
+
+@shared_task
+def forget_reports() -> None:
+    log.info("removed %d reports", report_runs.forget_runs(at=timezone.now()))

@@ -3,7 +3,17 @@
 from django.contrib import admin
 from django.urls import path
 
-from analytics import agent_views, forecast_views, now_views, quality_views, report_views, saved_views, staffing_views, views
+from analytics import (
+    agent_views,
+    forecast_views,
+    now_views,
+    quality_views,
+    report_files,
+    report_views,
+    saved_views,
+    staffing_views,
+    views,
+)
 
 app_name = "analytics"
 urlpatterns = [
@@ -19,6 +29,9 @@ urlpatterns = [
     path("dashboard/views/<int:pk>/delete/", admin.site.admin_view(saved_views.delete), name="view-delete"),
     path("reports/", admin.site.admin_view(report_views.builder), name="reports"),
     path("reports/file/", admin.site.admin_view(report_views.file), name="report-file"),
+    path("reports/save/", admin.site.admin_view(report_views.save), name="report-save"),
+    path("reports/start/", admin.site.admin_view(report_views.start), name="report-start"),
+    path("reports/written/<str:token>", report_files.file, name="report-run-file"),
     path("now/", admin.site.admin_view(now_views.now), name="now"),
     path("now/figures/", admin.site.admin_view(now_views.figures), name="now-figures"),
     path("staffing/", admin.site.admin_view(staffing_views.calculator), name="staffing"),

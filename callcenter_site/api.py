@@ -14,6 +14,7 @@ from agents.api import (
 )
 from analytics.alert_api import AlertCrossingViewSet, AlertRuleViewSet
 from analytics.api import LiveView, MetricsView, ReportView, SummaryView
+from analytics.report_api import ReportRunViewSet, SavedReportViewSet
 from analytics.wallboard_api import DisplayViewSet
 from calls.api import CallViewSet, EventsView, ScreenView
 from calls.export_api import ExportViewSet
@@ -59,6 +60,8 @@ router.register("dispositions", DispositionViewSet, basename="disposition")
 router.register("roles", RoleViewSet, basename="role")
 router.register("alerts", AlertRuleViewSet, basename="alert")
 router.register("alert-crossings", AlertCrossingViewSet, basename="alert-crossing")
+router.register("reports/saved", SavedReportViewSet, basename="saved-report")
+router.register("reports/runs", ReportRunViewSet, basename="report-run")
 router.register("wallboards", DisplayViewSet, basename="wallboard")
 router.register("deletion-requests", DeletionRequestViewSet, basename="deletion-request")
 router.register("access-requests", AccessRequestViewSet, basename="access-request")

@@ -34,6 +34,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _page(_("Now"), "radar", "analytics:now", "analytics.see_figures"),
             _page(_("Dashboard"), "monitoring", "analytics:dashboard", "analytics.see_figures"),
             _page(_("Reports"), "table_chart", "analytics:reports", "analytics.see_figures"),
+            _page(_("Saved reports"), "schedule_send", "admin:analytics_savedreport_changelist", "analytics.see_figures"),
             _page(_("Service records"), "call", "admin:calls_call_changelist", "calls.view_call"),
             _page(_("Voicemail"), "voicemail", "admin:calls_voicemail_changelist", "calls.view_voicemail")
             | {"badge": "calls.sound_admin.unheard_badge"},

@@ -19,6 +19,10 @@ TIMETABLE = {
     "check_alerts": ("analytics.tasks.check_alerts", schedule(5.0)),
     # What alerts have to say goes out, by mail and webhook.
     "send_alerts": ("analytics.tasks.send_alerts", schedule(5.0)),
+    # Reports whose time has come are put in line, those of a dead worker taken up, and people told.
+    "run_reports": ("analytics.tasks.run_reports", schedule(30.0)),
+    # Reports older than a week are removed, each file before its row.
+    "forget_reports": ("analytics.tasks.forget_reports", crontab(minute="50")),
     # Sound files in the spool go to the store, and into the records of calls that are known now.
     "store_sounds": ("calls.tasks.store_sounds", schedule(5.0)),
     # Sound files that platforms announced by address are fetched; some addresses live for hours only.
@@ -71,6 +75,8 @@ TITLES: dict[str, Promise] = {
     "fill_intervals": _("Fill intervals"),
     "check_alerts": _("Check alerts"),
     "send_alerts": _("Send alerts"),
+    "run_reports": _("Run reports"),
+    "forget_reports": _("Remove old reports"),
     "store_sounds": _("Store sound files"),
     "fetch_sounds": _("Fetch sound files"),
     "watch_recordings": _("Watch the recordings folder"),

@@ -1,9 +1,7 @@
 """Service records taken away as a file: asked for in the list or over the API, written by a worker, kept for a day.
 
-What must never happen: somebody gets a row or a number that they would not see on the screen when the file is written, or
-the file outlives its row. So whose file it is, their scope and their rights are looked up by the worker, not by whoever
-asked; and a row names its file before there is one. A worker killed anywhere is replaced by the next one, which starts the
-file anew; one that was only slow finds that its lease has passed on, and stops.
+What must never happen: somebody gets a row or a number that they would not see on the screen when the file is written. So
+whose file it is, their scope and their rights are looked up by the worker, not by whoever asked.
 
 Rows are read newest first, a page at a time, each page after the last row of the one before: neither their number nor what
 happens meanwhile changes what a page costs.
@@ -12,8 +10,6 @@ happens meanwhile changes what a page costs.
 import datetime as dt
 import json
 import logging
-import traceback
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
@@ -21,10 +17,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.files import File
-from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import F, Q
 from django.http import QueryDict
 from django.utils import timezone, translation
 from django.utils.text import capfirst
@@ -33,7 +26,7 @@ from django.utils.translation import pgettext_lazy
 from rest_framework.exceptions import APIException
 
 from agents.models import Agent, SkillGroup
-from callcenter_site import audit, celery, legal_holds, sheets
+from callcenter_site import audit, celery, file_runs, sheets
 from calls import masking, narrowing
 from calls.filters import CallFilterSet
 from calls.models import Call, CallLeg, CallState, Direction, ExportRun, LegKind, LegResult, Outcome, Party
@@ -45,13 +38,8 @@ log = logging.getLogger(__name__)
 MAY_EXPORT = "calls.view_call"
 MOST_AT_WORK = 3
 """Exports of one account that wait or are written at once."""
-LEASE_SECONDS = 60
-MAX_LEASES = 5
-"""A run that failed so often will fail again."""
 KEPT_FOR = dt.timedelta(days=1)
 PAGE = 2000
-PACKING = dt.timedelta(minutes=20)
-"""How long nothing may be heard of a worker that has written all rows: a workbook is packed, a file sent to its store."""
 PROBLEMS: dict[str, Any] = {
     "forbidden": _("Whoever asked for this export may no longer see these records."),
     "failed": _("The export failed several times. The failure is in the portal's log."),
@@ -93,12 +81,7 @@ def open_export(*, actor: Any, asked: Mapping[str, Sequence[str]], kind: str, wi
 
 
 def cancel(run: ExportRun, *, at: dt.datetime) -> bool:
-    """Gives an export up; False if it was over already. Its worker stops at the next page."""
-    waiting = ExportRun.objects.filter(pk=run.pk, state__in=ExportRun.AT_WORK)
-    if waiting.update(state=ExportRun.State.CANCELLED, finished_at=at) != 1:
-        return False
-    delete_file(run.pk)
-    return True
+    return file_runs.cancel(run, at=at)
 
 
 def belongs_to(run: ExportRun, actor: Any) -> bool:
@@ -137,34 +120,22 @@ def _narrowed(actor: Any, asked: Mapping[str, Sequence[str]], *, before: dt.date
 # --- Writing it ------------------------------------------------------------------------------------------------------
 
 
-class _Passed(Exception):
-    """The lease is somebody else's by now, or the run was cancelled."""
-
-
 def work_on(run_id: int, *, clock: Callable[[], dt.datetime] = timezone.now) -> bool:
     """Writes a run; False if there was nothing to do or somebody else is at it."""
     at = clock()
-    due = ExportRun.objects.filter(pk=run_id).filter(_is_due(at))
-    if due.update(lease=F("lease") + 1, heartbeat_at=at, state=ExportRun.State.WRITING, n_calls=0, n_rows=0) != 1:
+    if not file_runs.take_up(ExportRun.objects.filter(pk=run_id), at=at, n_calls=0):
         return False
     run: ExportRun = ExportRun.objects.select_related("account", "started_by__role", "api_key__account").get(pk=run_id)
-    if run.lease > MAX_LEASES:
-        _fail(run, "failed", at)
+    if run.lease > file_runs.MAX_LEASES:
+        file_runs.fail(run, "failed", at=at)
         return True
     actor = actor_of(run, at=at)
     if actor is None:
-        _fail(run, "forbidden", at)
+        file_runs.fail(run, "forbidden", at=at)
         return True
     with translation.override(run.language), timezone.override(run.account.zone), audit.acting(actor):
-        try:
-            _write(_Work(run, actor, clock))
-        except _Passed:
-            log.info("export %d passed on", run.pk)
-        except PermissionDenied:
-            _fail(run, "forbidden", clock())
-        except Exception as error:  # tried again once the lease is over; what a database complains of quotes values
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("export %d failed: %s in %s:%s", run.pk, type(error).__name__, where.filename, where.lineno)
+        work = _Work(run, actor, clock)
+        file_runs.work(run, lambda: _write(work), clock=clock)
     return True
 
 
@@ -184,37 +155,18 @@ class _Work:
         self.run, self.actor, self.clock = run, actor, clock
         self.n_calls = self.n_rows = 0
 
-    def mark(self, *, then_silent_for: dt.timedelta = dt.timedelta(), **changes: Any) -> None:
-        """Notes progress under the lease."""
-        mine = ExportRun.objects.filter(pk=self.run.pk, lease=self.run.lease, state=ExportRun.State.WRITING)
-        if mine.update(heartbeat_at=self.clock() + then_silent_for, **changes) != 1:
-            raise _Passed
+    def mark(self, **changes: Any) -> None:
+        file_runs.mark(self.run, at=self.clock(), **changes)
+
+    def done(self) -> dict[str, Any]:
+        run = self.run
+        audit.log_export(Call, self.n_calls, actor=self.actor, export=run.pk, kind=run.kind, with_legs=run.with_legs)
+        return {"n_calls": self.n_calls, "n_rows": self.n_rows}
 
 
 def _write(work: _Work) -> None:
-    run = work.run
-    lines = Lines(work)
-    with _file_of(run, lines) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        delete_file(run.pk)  # of a worker that was cut off
-        key = f"exports/{uuid.uuid4().hex}.{run.kind}"
-        work.mark(key=key, then_silent_for=PACKING)
-        saved = default_storage.save(key, File(file))
-        try:
-            with transaction.atomic():
-                work.mark(
-                    state=ExportRun.State.DONE,
-                    finished_at=work.clock(),
-                    n_bytes=size,
-                    n_calls=work.n_calls,
-                    n_rows=work.n_rows,
-                    key=saved,
-                )
-                audit.log_export(Call, work.n_calls, actor=work.actor, export=run.pk, kind=run.kind, with_legs=run.with_legs)
-        except BaseException:
-            default_storage.delete(saved)  # the row went, or another worker took over: nothing would name this file
-            raise
+    with _file_of(work.run, Lines(work)) as file:
+        file_runs.store(work.run, file, clock=work.clock, done=work.done)
 
 
 def _file_of(run: ExportRun, lines: Iterable[Sequence[object]]) -> IO[bytes]:
@@ -262,7 +214,7 @@ class Lines:
                     self.work.n_rows += 1
                     yield cells + [value(self, leg) if leg is not None else "" for _heading, value in _OF_LEG]
             self.work.mark(n_calls=self.work.n_calls, n_rows=self.work.n_rows, reached_at=page[-1].started_at)
-        self.work.mark(then_silent_for=PACKING)
+        self.work.mark(then_silent_for=file_runs.PACKING)
 
     def _legs(self, call_ids: list[int]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = defaultdict(list)
@@ -385,20 +337,9 @@ _OF_LEG: list[tuple[Any, Cell]] = [
 # --- Looking after them ----------------------------------------------------------------------------------------------
 
 
-def _is_due(at: dt.datetime) -> Q:
-    forgotten = Q(heartbeat_at=None) | Q(heartbeat_at__lt=at - dt.timedelta(seconds=LEASE_SECONDS))
-    return forgotten & Q(state__in=ExportRun.AT_WORK)
-
-
-def _fail(run: ExportRun, problem: str, at: dt.datetime) -> None:
-    mine = ExportRun.objects.filter(pk=run.pk, lease=run.lease, state=ExportRun.State.WRITING)
-    if mine.update(state=ExportRun.State.FAILED, problem=problem, finished_at=at):
-        delete_file(run.pk)
-
-
 def continue_exports(*, clock: Callable[[], dt.datetime] = timezone.now) -> int:
     """Takes up runs whose nudge was lost or whose worker died; how many."""
-    due = ExportRun.objects.filter(_is_due(clock())).order_by("created_at").values_list("pk", flat=True)
+    due = ExportRun.objects.filter(file_runs.is_due(clock())).order_by("created_at").values_list("pk", flat=True)
     return sum(work_on(pk, clock=clock) for pk in list(due))
 
 
@@ -408,26 +349,4 @@ def exports_to_forget(*, at: dt.datetime) -> Any:
 
 def forget_exports(*, at: dt.datetime) -> int:
     """Removes exports older than a day, each file before its row; how many rows went."""
-    old = exports_to_forget(at=at)
-    old.filter(state__in=ExportRun.AT_WORK).update(state=ExportRun.State.FAILED, problem="late", finished_at=at)
-    n_gone = 0
-    for run in list(old.order_by("pk")[:1000]):
-        with transaction.atomic():
-            is_held = bool(legal_holds.kept([run]))
-        if not is_held and delete_file(run.pk):
-            n_gone += ExportRun.objects.filter(pk=run.pk, key="").delete()[0]
-    return n_gone
-
-
-def delete_file(run_id: int) -> bool:
-    """Deletes a run's file, if it has one; whether it has none now."""
-    key = ExportRun.objects.filter(pk=run_id).values_list("key", flat=True).first()
-    if not key:
-        return True
-    try:
-        default_storage.delete(key)
-    except Exception:  # whatever a storage raises: it is tried again with the timetable
-        log.exception("the file of export %d could not be deleted", run_id)
-        return False
-    ExportRun.objects.filter(pk=run_id, key=key).update(key="", n_bytes=0)
-    return True
+    return file_runs.forget(exports_to_forget(at=at), at=at)

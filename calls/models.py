@@ -17,6 +17,7 @@ from django.utils.translation import pgettext_lazy
 from agents.models import Agent, SkillGroup
 from agents.saved import Saved
 from callcenter_site.fields import Sha256Field
+from callcenter_site.file_runs import FileRun
 from callcenter_site.phone_numbers import MAX_LENGTH as NUMBER_LENGTH
 from calls.querysets import (
     CallEventQuerySet,
@@ -741,17 +742,8 @@ class SavedFilter(Saved):
         constraints = [models.UniqueConstraint(fields=["account", "owner", "name"], name="saved_filter_once")]
 
 
-class ExportRun(AccountOwned):
+class ExportRun(FileRun, AccountOwned):
     """A list of service records somebody takes away as a file, written by a worker. File and row go after a day."""
-
-    class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        WRITING = "writing", _("being written")
-        DONE = "done", _("done")
-        CANCELLED = "cancelled", _("cancelled")
-        FAILED = "failed", _("failed")
-
-    AT_WORK = frozenset({State.WAITING, State.WRITING})
 
     class Kind(models.TextChoices):
         CSV = "csv", "CSV"
@@ -761,25 +753,13 @@ class ExportRun(AccountOwned):
         Agent, on_delete=models.PROTECT, null=True, related_name="+", editable=False, verbose_name=_("started by")
     )
     api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+", editable=False)
-    language = models.CharField(max_length=10, default="en", editable=False)
     kind = models.CharField(_("kind"), max_length=4, choices=Kind, default=Kind.CSV, editable=False)
     with_legs = models.BooleanField(_("a row for each leg"), default=False, editable=False)
     asked = EncryptedTextField(editable=False)
     """JSON, the parameters of the API's list that narrow it: numbers may be among them."""
-    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING, editable=False)
-    problem = models.CharField(_("problem"), max_length=20, blank=True, editable=False)
-    """Why it stopped, a key of `exporting.PROBLEMS`."""
     n_calls = models.PositiveIntegerField(_("calls"), default=0, editable=False)
-    n_rows = models.PositiveIntegerField(_("rows"), default=0, editable=False)
     reached_at = models.DateTimeField(null=True, editable=False)
     """Start of the oldest call written so far; they are written newest first."""
-    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    lease = models.PositiveIntegerField(default=0, editable=False)
-    """Counts who took it up; a worker that was thought dead finds another number here and stops."""
-    heartbeat_at = models.DateTimeField(null=True, editable=False)
-    finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
-    key = models.CharField(max_length=200, blank=True, editable=False)
-    n_bytes = models.PositiveBigIntegerField(_("size"), default=0, editable=False)
 
     objects = ExportRunQuerySet.as_manager()  # type: ignore[misc]
 
@@ -791,9 +771,6 @@ class ExportRun(AccountOwned):
             models.Index(fields=["account", "created_at", "id"], name="export_time"),
             models.Index(fields=["state", "heartbeat_at"], name="export_state"),
         ]
-
-    def __str__(self) -> str:
-        return f"#{self.pk}"
 
 
 class StaleCallSlot(AccountOwned):

@@ -12,7 +12,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from agents.models import Agent, StatusChange
-from analytics.models import CallTotal
+from analytics.models import CallTotal, ReportRun
 from calls.models import Call, CallEvent, ExportRun, IncomingSound, Recording, Voicemail
 from configuration.models import Account
 from retention import deadlines, holds, plans, policy, purge
@@ -131,6 +131,7 @@ def _count(account: Account, at: dt.datetime) -> list[Category]:
         short(gettext_lazy("Raw events"), CallEvent, "received_at", _("a week after their call closed"), policy.RAW_EVENT_AGE),
         short(gettext_lazy("Uploads whose call is not known"), IncomingSound, "received_at", _("a week"), policy.RAW_EVENT_AGE),
         short(gettext_lazy("Exports"), ExportRun, "created_at", _("a day"), dt.timedelta(days=1)),
+        short(gettext_lazy("Files of reports"), ReportRun, "created_at", _("a week"), dt.timedelta(days=7)),
         Category(
             gettext_lazy("Agents and administrators"),
             rows(Agent).count(),

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from callcenter_site import sheets
+from callcenter_site import file_runs, sheets
 from calls import exporting, narrowing
 from calls.models import Call, Direction, ExportRun, LegKind, Outcome
 from configuration.api_keys import create_api_key
@@ -292,7 +292,7 @@ def test_a_worker_that_died_is_replaced_and_its_half_file_is_no_more(account, ad
         exporting.work_on(run.pk)
     monkeypatch.setattr(exporting.sheets, "csv_chunks", real)
     assert not exporting.work_on(run.pk), "its lease has not run out yet"
-    late = timezone.now() + dt.timedelta(seconds=exporting.LEASE_SECONDS + 1)
+    late = timezone.now() + dt.timedelta(seconds=file_runs.LEASE_SECONDS + 1)
     assert exporting.continue_exports(clock=lambda: late) == 1
     run.refresh_from_db()
     assert (run.state, run.lease, run.n_calls) == (State.DONE, 2, 1)
@@ -320,8 +320,8 @@ def test_what_fails_again_and_again_is_given_up(account, administrator, monkeypa
     run = start(administrator)
     monkeypatch.setattr(exporting, "pages", lambda rows: 1 / 0)
     at = timezone.now()
-    for n in range(exporting.MAX_LEASES + 2):
-        exporting.work_on(run.pk, clock=lambda n=n: at + n * dt.timedelta(seconds=exporting.LEASE_SECONDS + 1))
+    for n in range(file_runs.MAX_LEASES + 2):
+        exporting.work_on(run.pk, clock=lambda n=n: at + n * dt.timedelta(seconds=file_runs.LEASE_SECONDS + 1))
     run.refresh_from_db()
     assert (run.state, run.problem) == (State.FAILED, "failed")
 
@@ -334,7 +334,7 @@ def test_a_cancelled_export_stops_and_leaves_no_file(account, administrator, cli
         client.post(reverse("admin:calls_exportrun_cancel", args=[run.pk]))
         return File(file)
 
-    monkeypatch.setattr(exporting, "File", cancelled_meanwhile)
+    monkeypatch.setattr(file_runs, "File", cancelled_meanwhile)
     exporting.work_on(run.pk)
     run.refresh_from_db()
     assert (run.state, run.key) == (State.CANCELLED, "")

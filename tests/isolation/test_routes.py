@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from agents.models import Agent, DeviceCheck, SkillGroup, SkillGroupMember, StatusChange
-from analytics.models import AlertCrossing, AlertRule, Display
+from analytics.models import AlertCrossing, AlertRule, Display, ReportRun, SavedReport
 from calls.models import Call, ExportRun, Recording, Voicemail
 from configuration.models import (
     ApiKey,
@@ -92,6 +92,9 @@ ROUTES: dict[str, Any] = {
     "analytics:view-open": "test_saved_views: views that are not shared and those of other accounts are missing",
     "analytics:view-change": "test_saved_views: views that are not shared and those of other accounts are missing",
     "analytics:view-delete": "test_saved_views: views that are not shared and those of other accounts are missing",
+    "analytics:report-save": PAGE,
+    "analytics:report-start": PAGE,
+    "analytics:report-run-file": "test_report_runs: a link is for one person and a minute",
     "analytics:now": PAGE,
     "analytics:now-figures": PAGE,
     "analytics:staffing": PAGE,
@@ -205,6 +208,11 @@ ROUTES: dict[str, Any] = {
     "api:role-detail": [Row(Role)],
     "api:rights": PAGE,
     "api:account": PAGE,
+    "api:saved-report-list": PAGE,
+    "api:saved-report-detail": [Row(SavedReport)],
+    "api:saved-report-run": "test_report_api: another account's report answers like one that does not exist",
+    "api:report-run-list": PAGE,
+    "api:report-run-detail": [Row(ReportRun)],
     "api:alert-list": PAGE,
     "api:alert-detail": [Row(AlertRule)],
     "api:alert-crossing-list": PAGE,

@@ -156,6 +156,9 @@ def test_under_a_hold_on_the_account_no_route_of_the_api_deletes(world):
         if basename == "membership":  # who is in which group changes with daily work
             assert answer.status_code == 204
             continue
+        if basename == "saved-report":  # a person's: no key sees one that is not shared, nor deletes any
+            assert answer.status_code == 404 and type(row)._base_manager.filter(pk=row.pk).exists()
+            continue
         assert answer.status_code == 409, basename
         assert "legal hold" in answer.json()["detail"], basename
         assert type(row)._base_manager.filter(pk=row.pk).exists(), basename

@@ -14,9 +14,11 @@ if (progress) {
           window.location.reload();
           return;
         }
-        calls.textContent = now.calls.toLocaleString(document.documentElement.lang);
-        reached.hidden = !now.reached;
-        reached.querySelector("b").textContent = now.reached;
+        calls.textContent = now[progress.dataset.exportCounts || "calls"].toLocaleString(document.documentElement.lang);
+        if (reached) {
+          reached.hidden = !now.reached;
+          reached.querySelector("b").textContent = now.reached;
+        }
       } else if (answer.status === 404 || answer.redirected) {
         window.location.reload();
         return;

@@ -5,7 +5,7 @@ from typing import Any
 from auditlog.registry import auditlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -18,7 +18,7 @@ from callcenter_site.fields import Sha256Field
 from callcenter_site.names import is_visible
 from callcenter_site.phone_numbers import one_number
 from configuration.encryption import EncryptedTextField, blind_index, installation_index
-from configuration.models import QuickReplyGroup, Role, ScreenPop, ServiceNumber, in_one_line, needed_name
+from configuration.models import QuickReplyGroup, Role, ScreenPop, ServiceNumber, check_levels, in_one_line, needed_name
 from configuration.scoping import AccountOwned
 
 EMAIL_CONTEXT = "agents_agent.email"
@@ -249,6 +249,16 @@ class SkillGroup(AccountOwned):
     short_abandon_seconds = models.PositiveIntegerField(
         _("short abandon (seconds)"), null=True, blank=True, help_text=_("Empty: the account's.")
     )
+    level_good = models.PositiveSmallIntegerField(
+        _("green from (%)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Empty: the account's."),
+    )
+    level_poor = models.PositiveSmallIntegerField(
+        _("red below (%)"), null=True, blank=True, validators=[MaxValueValidator(100)], help_text=_("Empty: the account's.")
+    )
     wrap_up_seconds = models.PositiveIntegerField(
         _("wrap-up (seconds)"),
         default=30,
@@ -275,8 +285,16 @@ class SkillGroup(AccountOwned):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def levels(self) -> tuple[int, int]:
+        """From which service level, in percent, it is shown as good, and below which as poor."""
+        account = self.account
+        good = account.level_good if self.level_good is None else self.level_good
+        return good, account.level_poor if self.level_poor is None else self.level_poor
+
     def clean(self) -> None:
         self.name = needed_name(self.name)
+        check_levels(*self.levels)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Service numbers lead to a group by its name, so they go along when it gets another."""

@@ -337,6 +337,8 @@ class SkillGroupSerializer(AccountSerializer):
             "name",
             "service_level_seconds",
             "short_abandon_seconds",
+            "level_good",
+            "level_poor",
             "wrap_up_seconds",
             "screen_pop",
             "quick_reply_group",
@@ -346,6 +348,8 @@ class SkillGroupSerializer(AccountSerializer):
         extra_kwargs: ClassVar[dict[str, Any]] = {
             "service_level_seconds": {"min_value": 1, "max_value": 3600, "help_text": "Null: the account's."},
             "short_abandon_seconds": {"min_value": 0, "max_value": 3600, "help_text": "Null: the account's."},
+            "level_good": {"min_value": 1, "help_text": "Percent from which live figures show its service level green."},
+            "level_poor": {"min_value": 0, "help_text": "Percent below which they show it red."},
             "wrap_up_seconds": {
                 "min_value": 0,
                 "max_value": 3600,

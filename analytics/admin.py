@@ -17,6 +17,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 import analytics.report_admin  # noqa: F401  (registers its pages)
+from agents.admin.agents import AgentAdmin
+from agents.admin.panels import Panel
 from agents.models import SkillGroup
 from agents.querysets import sees_account
 from agents.wording import to_the_second
@@ -24,8 +26,13 @@ from analytics import alerts, wallboard
 from analytics.models import AlertCrossing, AlertRule, Display, Tile
 from callcenter_site.admin import AccountForm, GrowingAdmin
 from callcenter_site.webhooks import new_secret
+from configuration.access import SEE_FIGURES
 from configuration.admin.lists import ListAdmin
 from configuration.admin.tick_boxes import TickBoxes
+
+AgentAdmin.panels.append(
+    Panel(SEE_FIGURES, "admin/analytics/agent/figures.html", lambda request, agent: {"agent": agent}, is_before_form=True)
+)
 
 
 class GroupIds(forms.TypedMultipleChoiceField):

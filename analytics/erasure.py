@@ -12,6 +12,8 @@ from analytics.models import (
     AgentDay,
     AgentInterval,
     AgentTotal,
+    AlertCrossing,
+    AlertNotice,
     CallDay,
     CallInterval,
     CallTotal,
@@ -27,7 +29,7 @@ from analytics.models import (
     QueueInterval,
     QueueTotal,
 )
-from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, delete_batch
+from callcenter_site.erasure import Batch, Cursor, Kept, Lifetime, cursor_after, delete_batch, delete_rows, in_turn
 from configuration.models import Account
 
 COUNTS: tuple[type[Any], ...] = (
@@ -64,10 +66,20 @@ KEPT = (
     Kept("analytics.ReportReader", Lifetime.CONFIGURATION, people=("person",)),
     Kept("analytics.ReportRun", Lifetime.UNTIL_USED, clock="created_at", people=("owner", "name", "query"), files=("key",)),
     Kept("analytics.ReportMail", Lifetime.UNTIL_USED, clock="run__created_at", people=("person",)),
-    Kept("analytics.AlertNotice", Lifetime.CONFIGURATION),
-    Kept("analytics.AlertCrossing", Lifetime.CONFIGURATION),
+    Kept("analytics.AlertCrossing", Lifetime.COUNTS, clock="crossed_at"),
+    Kept("analytics.AlertNotice", Lifetime.COUNTS, clock="crossing__crossed_at"),
     Kept("analytics.AlertRule", Lifetime.CONFIGURATION, people=("mail_to",)),
 )
+
+
+def erase_crossings(*, account: Account, before: dt.datetime, after: Cursor | None, limit: int, keep: Q | None = None) -> Batch:
+    """Deletes what was told by alerts before a moment, each time with its messages. One that is not over yet stays."""
+    rows = AlertCrossing.objects.for_account(account).filter(crossed_at__lt=before).exclude(recovered_at=None)
+    rows = rows.exclude(keep) if keep else rows
+    page = in_turn(rows, clock="crossed_at", after=after, limit=limit)
+    ids = [pk for _, pk in page]
+    delete_rows(AlertNotice.objects.for_account(account).filter(crossing_id__in=ids))
+    return Batch(delete_rows(rows.filter(pk__in=ids)), cursor_after(page, limit))
 
 
 def erase_counts(

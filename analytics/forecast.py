@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import F, Sum
 
 from agents.models import SkillGroup, SkillGroupMember
@@ -31,6 +32,9 @@ WEEKS_MEASURED = 4
 LEAST_SHARE, MOST_SHARE = 0.4, 2.5
 """A day with less or more than this share of its weekday's median is no usual day."""
 HALF_HOUR_SECONDS = 1800
+START = {"level": 80, "occupancy": 90, "shrinkage": 30}
+"""What is aimed at where nothing is said, in percent."""
+KEPT_SECONDS = 300
 STAFFED = ("available_seconds", "ringing_seconds", "on_call_seconds", "acw_seconds", "not_ready_seconds")
 """Online and not on a break."""
 
@@ -158,6 +162,18 @@ def forecast(group: SkillGroup, *, at: dt.datetime, aim: Aim) -> Forecast:
                 )
             )
     return Forecast(half_hours, measure(history, today=today), sorted(unusual), handle, patience)
+
+
+def kept(group: SkillGroup, *, at: dt.datetime, level: float, occupancy: float, shrinkage: float) -> Forecast:
+    """The forecast for an aim in percent, worked out at most every few minutes."""
+    target = target_of(group, group.account)
+    key = f"forecast:{group.pk}:{at.astimezone(group.account.zone).date()}:{target}:{level}:{occupancy}:{shrinkage}"
+    known: Forecast | None = cache.get(key)
+    if known is None:
+        aim = Aim(service_level=level / 100, target_seconds=target, most_occupancy=occupancy / 100, shrinkage=shrinkage / 100)
+        known = forecast(group, at=at, aim=aim)
+        cache.set(key, known, KEPT_SECONDS)
+    return known
 
 
 def half_hours_of(day: dt.date, zone: zoneinfo.ZoneInfo) -> list[dt.datetime]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.cache import cache
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import formats, timezone
@@ -18,13 +17,9 @@ from analytics.asked import watcher
 from analytics.forecast import Forecast, HalfHour
 from analytics.metrics import Unit
 from analytics.models import GroupTotal
-from analytics.staffing import Aim
 from analytics.wording import NOTHING, shown
 from callcenter_site import sheets
 from callcenter_site.audit import log_export
-
-KEPT_SECONDS = 300
-_START = {"level": 80, "occupancy": 90, "shrinkage": 30}
 
 
 class AimForm(forms.Form):
@@ -37,7 +32,7 @@ def next_week(request: HttpRequest) -> HttpResponseBase:
     user = watcher(request)
     groups = list(SkillGroup.objects.visible_to(user).filter(is_active=True).select_related("account").order_by("name"))
     group = next((one for one in groups if str(one.pk) == request.GET.get("skill_group", "")), groups[0] if groups else None)
-    form = AimForm(_START | {name: request.GET[name] for name in _START if name in request.GET})
+    form = AimForm(forecast.START | {name: request.GET[name] for name in forecast.START if name in request.GET})
     found = _forecast(group, form.cleaned_data) if group is not None and form.is_valid() else None
     kind = request.GET.get("download", "")
     if found is not None and group is not None and kind in ("csv", "xlsx"):
@@ -62,22 +57,7 @@ def next_week(request: HttpRequest) -> HttpResponseBase:
 
 
 def _forecast(group: SkillGroup, given: dict[str, Any]) -> Forecast:
-    at = timezone.now()
-    target = forecast.target_of(group, group.account)
-    key = f"forecast:{group.pk}:{at.astimezone(group.account.zone).date()}:{target}:" + ":".join(
-        str(given[name]) for name in _START
-    )
-    kept: Forecast | None = cache.get(key)
-    if kept is None:
-        aim = Aim(
-            service_level=given["level"] / 100,
-            target_seconds=target,
-            most_occupancy=given["occupancy"] / 100,
-            shrinkage=given["shrinkage"] / 100,
-        )
-        kept = forecast.forecast(group, at=at, aim=aim)
-        cache.set(key, kept, KEPT_SECONDS)
-    return kept
+    return forecast.kept(group, at=timezone.now(), **given)
 
 
 def _open(found: Forecast) -> list[HalfHour]:

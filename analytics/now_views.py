@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
-from agents.models import Agent, Status
+from agents.models import Agent, SkillGroup, Status
 from analytics import live, now_choice, saved_views
 from analytics.asked import watcher
 from analytics.metrics import METRICS, Source
@@ -26,8 +26,6 @@ from configuration.access import SEE_AGENTS
 
 WEEKS_USUAL = 4
 CURVE_KEPT_SECONDS = 300
-LEVEL_GOOD, LEVEL_POOR = 0.8, 0.6
-"""A service level from which a group is shown as doing well, and below which as doing badly."""
 GROUP_COLUMNS = (
     ("in_queue", gettext_lazy("In queue")),
     ("ringing", gettext_lazy("Ringing")),
@@ -69,7 +67,7 @@ def now(request: HttpRequest) -> HttpResponse:
         "told": {
             "figures": told,
             "activities": {name: str(label) for name, label in live.ACTIVITIES.items()},
-            "targets": {"good": LEVEL_GOOD, "poor": LEVEL_POOR},
+            "levels": _levels(user),
         },
         "curve": today_and_usual(user, scope, at=at),
         "zone": user.account.time_zone,
@@ -86,6 +84,14 @@ def figures(request: HttpRequest) -> HttpResponse:
     topic = view_topic(scope.account_id, live.view_of(scope, with_people=user.has_perm(SEE_AGENTS)))
     body = live.as_json({"figures": told, "link": stream_link([topic])})
     return HttpResponse(body, content_type="application/json")
+
+
+def _levels(user: Any) -> dict[str, tuple[float, float]]:
+    """From which service level a group is shown as doing well, and below which as doing badly. Under "": the account."""
+    groups = SkillGroup.objects.visible_to(user).select_related("account").only("level_good", "level_poor", "account")
+    account = user.account
+    shown = {"": (account.level_good, account.level_poor)} | {str(group.pk): group.levels for group in groups}
+    return {name: (good / 100, poor / 100) for name, (good, poor) in shown.items()}
 
 
 def _told(user: Any, scope: live.Scope) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from agents.api import (
 )
 from analytics.alert_api import AlertCrossingViewSet, AlertRuleViewSet
 from analytics.api import LiveView, MetricsView, ReportView, SummaryView
+from analytics.forecast_api import ForecastView
 from analytics.report_api import ReportRunViewSet, SavedReportViewSet
 from analytics.wallboard_api import DisplayViewSet
 from calls.api import CallViewSet, EventsView, ScreenView
@@ -77,6 +78,7 @@ urlpatterns = [
     path("metrics/", MetricsView.as_view(), name="metrics"),
     path("reports/query", ReportView.as_view(), name="report"),
     path("reports/query/", ReportView.as_view(schema=None), name="report-slash"),
+    path("staffing/forecast/", ForecastView.as_view(), name="forecast"),
     path("summary/", SummaryView.as_view(), name="summary"),
     path("account/", AccountView.as_view(), name="account"),
     path("rights/", RightsView.as_view(), name="rights"),

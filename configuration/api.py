@@ -678,6 +678,8 @@ class AccountView(PortalView):
         "language": "en",
         "service_level_seconds": 20,
         "short_abandon_seconds": 5,
+        "level_good": 80,
+        "level_poor": 60,
         "created_at": _MADE_AT,
     }
 

@@ -40,6 +40,12 @@ def validate_time_zone(value: str) -> None:
         raise ValidationError(_("%(value)s is not an IANA time zone; write it like Asia/Shanghai."), params={"value": value})
 
 
+def check_levels(good: int, poor: int) -> None:
+    """Raises `ValidationError` where a service level would be green and red at once."""
+    if poor > good:
+        raise ValidationError({"level_poor": _("Red begins below green: choose at most %(good)d.") % {"good": good}})
+
+
 class Account(KeepsKey, models.Model):
     """A customer's call center. Everything it owns carries its id."""
 
@@ -69,6 +75,15 @@ class Account(KeepsKey, models.Model):
         validators=[MaxValueValidator(3600)],
         help_text=_("Callers who give up within this time are left out of the service level."),
     )
+    level_good = models.PositiveSmallIntegerField(
+        _("green from (%)"), default=80, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    level_poor = models.PositiveSmallIntegerField(
+        _("red below (%)"),
+        default=60,
+        validators=[MaxValueValidator(100)],
+        help_text=_("Of the service level, where it is shown live. Between the two it is yellow."),
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     terminated_at = models.DateTimeField(_("terminated"), null=True, blank=True, editable=False)
     restoring_since = models.DateTimeField(null=True, editable=False)
@@ -88,6 +103,9 @@ class Account(KeepsKey, models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        check_levels(self.level_good, self.level_poor)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self._state.adding and not self.wrapped_key:

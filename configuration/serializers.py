@@ -48,10 +48,15 @@ class AccountSettingsSerializer(AccountSerializer):
             "language",
             "service_level_seconds",
             "short_abandon_seconds",
+            "level_good",
+            "level_poor",
             "created_at",
         ]
         read_only_fields: ClassVar[list[str]] = ["slug", "created_at"]
-        extra_kwargs: ClassVar[dict[str, Any]] = {"short_abandon_seconds": {"min_value": 0}}
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "short_abandon_seconds": {"min_value": 0},
+            "level_poor": {"min_value": 0},
+        }
 
     def validate_region(self, region: str) -> str:
         return region.upper()

@@ -232,6 +232,7 @@ class _Work:
                 )
                 for n, table in enumerate(analytics.COUNTS)
             ),
+            ("crossings", partial(self._rows, "crossings", analytics.erase_crossings, "crossed_at")),
             ("calls", self._calls),
             ("agent_events", self._agent_events),
             ("events", self._raw_events),

@@ -49,7 +49,7 @@ def _in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (known.index(item[0]) if item[0] in known else len(known), item[0]))
 
 
-def _one_kind(kind: str, n: int) -> str:  # noqa: PLR0911  (one line a kind: each is a sentence of its own to translators)
+def _one_kind(kind: str, n: int) -> str:  # noqa: PLR0911, PLR0912  (one line a kind: each is a sentence of its own to translators)
     shown = {"n": number_format(n, force_grouping=True)}
     match kind:
         case "calls":
@@ -72,6 +72,8 @@ def _one_kind(kind: str, n: int) -> str:  # noqa: PLR0911  (one line a kind: eac
             return ngettext("%(n)s call sealed", "%(n)s calls sealed", n) % shown
         case "intervals":
             return ngettext("%(n)s interval count", "%(n)s interval counts", n) % shown
+        case "crossings":
+            return ngettext("%(n)s past alert", "%(n)s past alerts", n) % shown
         case "status_changes":
             return ngettext("%(n)s status change", "%(n)s status changes", n) % shown
         case "unknown_names":

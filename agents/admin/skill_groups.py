@@ -156,7 +156,7 @@ class SkillGroupAdmin(PortalAdmin):
     inlines = [MembersOfGroup]
     fieldsets = [
         (None, {"fields": ["name", "is_active"]}),
-        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds"]}),
+        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds", ("level_good", "level_poor")]}),
         (_("Work"), {"fields": ["wrap_up_seconds", "screen_pop", "quick_reply_group"]}),
     ]
 

@@ -32,7 +32,7 @@ class AccountAdmin(PortalAdmin):
     fieldsets = [
         (None, {"fields": ["name", "slug", "language"]}),
         (_("Days and numbers"), {"fields": ["time_zone", "region"]}),
-        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds"]}),
+        (_("Service level"), {"fields": ["service_level_seconds", "short_abandon_seconds", ("level_good", "level_poor")]}),
     ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:

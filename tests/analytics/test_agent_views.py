@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 import time_machine
+from django.urls import reverse
 
 from agents.models import Status, StatusChange
 from analytics.agent_views import strip_of
@@ -117,3 +118,16 @@ def test_a_strip_is_as_long_as_its_day_and_leaves_out_who_was_away():
     strip = strip_of([Stretch(Activity.OFFLINE, start, half), Stretch(Activity.BREAK, half, end, "Lunch")], start, end)
     assert strip["paths"] == [("break", "M720.0 0h720.0v20H720.0z")] and strip["was_there"]
     assert not strip_of([Stretch(Activity.OFFLINE, start, end)], start, end)["was_there"]
+
+
+def test_the_page_of_an_agent_leads_to_their_figures_for_who_sees_figures(client, account):
+    boss, agent = (AgentFactory(account=account, kind=kind) for kind in (Role.Kind.ADMINISTRATOR, Role.Kind.AGENT))
+    client.force_login(boss)
+    link = reverse("analytics:agent", args=[agent.pk])
+    page = reverse("admin:agents_agent_change", args=[agent.pk])
+    assert link in client.get(page).content.decode()
+    role = Role.objects.create(
+        account=account, name="x", data_scope="account", permissions=["agents.enter_admin", "agents.view_agent"]
+    )
+    client.force_login(AgentFactory(account=account, role=role))
+    assert link not in client.get(page).content.decode()

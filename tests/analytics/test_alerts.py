@@ -11,6 +11,7 @@ from django.urls import reverse
 from agents.models import Status
 from agents.presence import change_status
 from analytics import alerts
+from analytics.erasure import erase_crossings
 from analytics.models import AlertCrossing, AlertNotice, AlertRule
 from callcenter_site.outgoing import OutgoingError
 from callcenter_site.subjects import Subject, SubjectKind, Work
@@ -301,3 +302,32 @@ def test_past_alerts_are_listed_with_what_became_of_telling(client, account, rul
     told = client.get("/api/v1/alert-crossings/?open=true").json()["results"]
     assert [(one["rule"], one["value"], one["notices"][0]["state"]) for one in told] == [(rule.pk, 3, "sent")]
     assert client.get("/api/v1/alert-crossings/?open=false").json()["results"] == []
+
+
+def test_past_alerts_go_after_their_time_with_their_messages_and_one_that_is_not_over_stays(rule):
+    for n, is_over in ((0, True), (1, True), (2, False), (40, True)):
+        crossing = AlertCrossing.objects.create(
+            account=rule.account,
+            rule=rule,
+            metric=rule.metric,
+            threshold=2,
+            began_at=NOW,
+            crossed_at=NOW + dt.timedelta(days=n),
+            recovered_at=NOW + dt.timedelta(days=n, hours=1) if is_over else None,
+        )
+        AlertNotice.objects.create(account=rule.account, crossing=crossing, about="raised", channel="mail", message_id=str(n))
+    foreign = make_rule(AccountFactory())
+    theirs = AlertCrossing.objects.create(
+        account=foreign.account, rule=foreign, metric="in_queue", threshold=1, began_at=NOW, crossed_at=NOW, recovered_at=NOW
+    )
+    gone, cursor = 0, None
+    while True:
+        batch = erase_crossings(account=rule.account, before=NOW + dt.timedelta(days=10), after=cursor, limit=1)
+        gone, cursor = gone + batch.n_rows, batch.cursor
+        if cursor is None:
+            break
+    assert gone == 2
+    left = AlertCrossing.objects.for_account(rule.account).order_by("crossed_at")
+    assert [one.crossed_at - NOW for one in left] == [dt.timedelta(days=2), dt.timedelta(days=40)]
+    assert set(AlertNotice.objects.values_list("message_id", flat=True)) == {"2", "40"}
+    assert AlertCrossing.objects.filter(pk=theirs.pk).exists()

@@ -144,3 +144,33 @@ def test_another_accounts_group_is_none_and_an_empty_one_says_so(client, account
     own = SkillGroupFactory(account=other, name="Own")
     page = client.get(reverse("analytics:forecast"), {"skill_group": group.pk})
     assert page.context["group"] == own and not page.context["has_history"]
+
+
+@pytest.mark.django_db
+def test_the_api_gives_what_the_page_shows_and_refuses_what_it_cannot_read(client, account):
+    boss = AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
+    client.force_login(boss)
+    group = SkillGroupFactory(account=account, name="Sales")
+    foreign = SkillGroupFactory(account=AccountFactory())
+    for weeks in range(1, 5):
+        start = dt.datetime(2026, 3, 4, 1, tzinfo=dt.UTC) - dt.timedelta(weeks=weeks)  # Wednesday, 9:00 in Shanghai
+        GroupTotal.objects.create(account=account, skill_group=group, slot=start, n_entries=30)
+    address = "/api/v1/staffing/forecast/"
+    with time_machine.travel(AT, tick=False):
+        answer = client.get(address, {"skill_group": group.pk, "level": "90"}).json()
+        refused = {
+            name: client.get(address, said)
+            for name, said in {
+                "skill_group": {"skill_group": foreign.pk},
+                "level": {"skill_group": group.pk, "level": "0"},
+                "occupancy": {"skill_group": group.pk, "occupancy": "many"},
+                "horizon": {"skill_group": group.pk, "horizon": "9"},
+            }.items()
+        }
+        nothing = client.get(address)
+    nine = [one for one in answer["half_hours"] if one["start"].startswith("2026-03-11T09:00") or one["calls"]]
+    assert len(nine) == 1 and nine[0]["calls"] == 30 and nine[0]["start"].endswith("09:00:00+08:00")
+    assert len(answer["half_hours"]) == 7 * 48
+    for name, one in refused.items():
+        assert one.status_code == 400 and [fault["field"] for fault in one.json()["errors"]] == [name], name
+    assert nothing.status_code == 400

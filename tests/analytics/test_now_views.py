@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.core import signing
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from analytics import live
@@ -121,3 +122,21 @@ def test_what_the_page_knows_at_first_is_what_it_is_told_later(client, account, 
     page = client.get(reverse("analytics:now")).content.decode()
     first = json.loads(page.partition('id="now-told" type="application/json">')[2].partition("</script>")[0])
     assert first["figures"] == client.get(reverse("analytics:now-figures")).json()["figures"]
+
+
+def test_colours_follow_the_account_and_each_group_of_its_own_mind(client, account):
+    sign_in(client, AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR))
+    account.level_good, account.level_poor = 90, 70
+    account.save()
+    plain = SkillGroupFactory(account=account, name="Plain")
+    strict = SkillGroupFactory(account=account, name="Strict", level_good=95)
+    levels = client.get("/admin/now/").context["told"]["levels"]
+    assert levels == {"": (0.9, 0.7), str(plain.pk): (0.9, 0.7), str(strict.pk): (0.95, 0.7)}
+
+
+@pytest.mark.parametrize(("good", "poor"), [(60, 61), (None, 81), (59, None)])
+def test_red_does_not_begin_above_green(account, good, poor):
+    group = SkillGroupFactory.build(account=account, level_good=good, level_poor=poor)
+    with pytest.raises(ValidationError) as caught:
+        group.full_clean(exclude=["account"])
+    assert list(caught.value.message_dict) == ["level_poor"]

@@ -7,8 +7,10 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from analytics.metrics import METRICS
+from analytics.models import FillMark
 from calls.models import Outcome
 from configuration.models import Role
 from tests.analytics.events import Story, take_in
@@ -326,3 +328,12 @@ def test_live_tiles_wait_for_the_page_unless_somebody_has_just_asked(client, acc
     assert client.get(URL).context["live"] is None
     client.get("/api/v1/live/")
     assert client.get(URL).context["live"].in_queue == 0
+
+
+def test_drift_that_the_night_repaired_is_said_on_the_dashboards(client, account):
+    signed_in(client, account)
+    FillMark.objects.create(account=account, filled_at=timezone.now(), recounted_at=timezone.now(), n_drifted=0)
+    page = client.get(URL).content.decode()
+    assert "checked" in page and "repaired</" not in page
+    FillMark.objects.update(n_drifted=3)
+    assert "3 slots differed and were repaired" in client.get(URL).content.decode()

@@ -144,6 +144,7 @@ ROUTES: dict[str, Any] = {
     "api:report": PAGE,
     "api:report-slash": PAGE,
     "api:summary": PAGE,
+    "api:forecast": PAGE,
     "calls:export-file": "test_exporting: a link is for one person and a minute",
     "retention:access-file": "test_access_request: a link is for one person and a minute",
     "api:deletion-request-list": PAGE,

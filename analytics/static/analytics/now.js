@@ -4,7 +4,7 @@
   const start = () => {
     const page = document.querySelector("[data-now-url]");
     if (!page) return;
-    const { figures, activities, targets } = JSON.parse(document.getElementById("now-told").textContent);
+    const { figures, activities, levels } = JSON.parse(document.getElementById("now-told").textContent);
     const language = document.documentElement.lang || [];
     const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
     const whole = new Intl.NumberFormat(language);
@@ -24,7 +24,10 @@
     };
     const mood = (name, from) => {
       const it = from[name];
-      if (name.startsWith("service_level") && it !== null) return it >= targets.good ? "good" : it < targets.poor ? "bad" : "fair";
+      if (name.startsWith("service_level") && it !== null) {
+        const [good, poor] = levels[from.skill_group] ?? levels[""];
+        return it >= good ? "good" : it < poor ? "bad" : "fair";
+      }
       if (name === "in_queue" && it > 0) return from.available > 0 ? "fair" : "bad";
       if (name === "longest_wait_seconds" && it !== null) return from.in_queue > 0 && it + since(current.at) > 60 ? "bad" : "fair";
       if (name === "available" && !it && from.in_queue + from.ringing > 0) return "bad";

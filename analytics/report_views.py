@@ -75,8 +75,9 @@ def _page(request: HttpRequest, *, problems: list[str]) -> HttpResponse:
         else:
             lines = reporting.Lines(question, user, answer.rows, is_read_by_people=True)
             headings, *rows = lines
-            context |= {"headings": headings, "rows": rows, "is_more": answer.next is not None, "about": lines.about()}
             n_names = len(reporting.dimensions(question))
+            context |= {"headings": headings, "rows": rows, "is_more": answer.next is not None, "about": lines.about()}
+            context["n_names"] = n_names
             if rows and n_names:
                 totals = reports.totals(question, actor=user)
                 context["totals"] = [_("Together"), *[""] * (n_names - 1)]

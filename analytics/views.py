@@ -332,9 +332,20 @@ def _hour_cell(asked: Asked, metric: Metric, value: int | float | None, most: fl
     link = asked.records.of_days(asked.period, week_hour=f"{weekday}-{hour}") if value is not None else ""
     return {
         "text": shown(metric.unit, value) if value is not None else "",
-        "strength": round(100 * value / most) if value and most else 0,
+        "strength": _strength(value / most) if value and most else 0,
         "link": link,
     }
+
+
+DARK_UP_TO = 65
+"""Percent of the colour on which dark letters can be read; white ones can from 84 on, and between the two neither."""
+
+
+def _strength(share: float) -> int:
+    percent_of_most = round(100 * min(share, 1))
+    if percent_of_most <= DARK_UP_TO:
+        return percent_of_most
+    return 84 + round((percent_of_most - DARK_UP_TO) * 16 / (100 - DARK_UP_TO))
 
 
 # --- By group, number, provider, disposition -------------------------------------------------------------------------

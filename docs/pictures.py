@@ -39,10 +39,16 @@ PICTURES = {
     # Figures
     "now": Picture("/admin/now/", height=1300, who=SUPERVISOR),
     "dashboard": Picture("/admin/dashboard/?period=last_7_days", height=1300, who=SUPERVISOR),
-    "agents-figures": Picture("/admin/dashboard/agents/", height=1200, who=SUPERVISOR),
-    "agent-figures": Picture("/admin/dashboard/agents/", height=1200, who=SUPERVISOR, click="main a[href*='/dashboard/agents/']"),
-    "quality": Picture("/admin/dashboard/quality/", height=1300, who=SUPERVISOR),
-    "reports": Picture("/admin/reports/", height=1200, who=SUPERVISOR),
+    "agents-figures": Picture("/admin/dashboard/agents/?period=yesterday", height=1200, who=SUPERVISOR),
+    "agent-figures": Picture(
+        "/admin/dashboard/agents/?period=yesterday", height=1200, who=SUPERVISOR, click="main a[href*='/dashboard/agents/']"
+    ),
+    "quality": Picture("/admin/dashboard/quality/?period=last_7_days", height=1300, who=SUPERVISOR),
+    "reports": Picture(
+        "/admin/reports/?metrics=offered&metrics=service_level&metrics=asa&group_by=day&group_by=skill_group&period=last_week",
+        height=1400,
+        who=SUPERVISOR,
+    ),
     "wallboard": Picture("/wallboard/", width=1920, height=1080, who=SUPERVISOR),
     "staffing": Picture("/admin/staffing/", height=1300, who=SUPERVISOR),
     "forecast": Picture("/admin/staffing/forecast/", height=1300, who=SUPERVISOR),

@@ -36,6 +36,14 @@ FIGURES = (
     "/admin/analytics/alertrule/",
     "/admin/analytics/alertcrossing/",
 )
+LISTS = (
+    "/admin/calls/call/",
+    "/admin/calls/voicemail/",
+    "/admin/agents/agent/",
+    "/admin/agents/skillgroup/",
+    "/admin/configuration/role/",
+    "/admin/privacy/",
+)
 OF_THE_THEME = (
     "[x-data='searchCommand()']",  # the palette of the theme's sidebar
     "#nav-sidebar",
@@ -78,7 +86,7 @@ def faults_of(page: Page, **options) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_pages_of_figures(browser, live_server, center, theme):
+def test_axe_finds_nothing_on_the_pages_of_figures_and_the_main_lists(browser, live_server, center, theme):
     boss = AgentFactory(account=center, kind=Role.Kind.ADMINISTRATOR)
     query = "metrics=offered&group_by=skill_group&period=today"
     report = report_runs.save_report(person=boss, name="Queues", data=QueryDict(query), is_shared=True, at=timezone.now())
@@ -88,6 +96,7 @@ def test_axe_finds_nothing_on_the_pages_of_figures(browser, live_server, center,
     agent = type(boss).objects.get(account=center, staff_id="A")
     pages = [
         *FIGURES,
+        *LISTS,
         reverse("analytics:agent", args=[agent.pk]),
         reverse("admin:analytics_savedreport_change", args=[report.pk]),
         reverse("admin:analytics_reportrun_change", args=[run.pk]),

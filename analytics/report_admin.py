@@ -79,7 +79,6 @@ class SavedReportAdmin(PortalAdmin):
     search_fields = ("name",)
     ordering = ("name", "pk")
     actions_detail = ("open_it", "run_it")
-    empty_icon = "table_chart"
     readonly_fields = ("show_question", "show_next", "show_runs")
     fieldsets = (
         (None, {"fields": ("name", "is_shared", "show_question")}),

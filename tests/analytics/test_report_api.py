@@ -18,7 +18,7 @@ QUESTION = {"metrics": ["offered"], "group_by": ["skill_group"], "period": "last
 
 
 @pytest.fixture(autouse=True)
-def frozen():
+def frozen(files_in_a_folder):
     with time_machine.travel(NOW, tick=False):
         yield
 

@@ -33,7 +33,7 @@ State = ReportRun.State
 
 
 @pytest.fixture(autouse=True)
-def frozen():
+def frozen(files_in_a_folder):
     with time_machine.travel(NOW, tick=False):
         yield
 

@@ -210,12 +210,16 @@ def build(options: argparse.Namespace, days: list[dt.date], at: dt.datetime) -> 
     for center in per_day:
         with timed(f"{center.account.slug}: facts copied"):
             copy_facts(template, center, of_template[center], copies[center], days, at)
+            analyze(Call, CallLeg, QueueEntry, StatusChange)
         with timed(f"{center.account.slug}: {center.n_calls:,} calls counted"):
             count(center, days, at)
-    run(f"ANALYZE TABLE {', '.join(model._meta.db_table for model in (Call, CallLeg, QueueEntry, StatusChange))}")
-    for table in {table for one in TABLES for table in (one.slots, one.days)}:
-        run(f"ANALYZE TABLE {table._meta.db_table}")
+    analyze(*{model for table in TABLES for model in (table.slots, table.days)})
     return small, large
+
+
+def analyze(*tables: type[models.Model]) -> None:
+    """As a server does by itself some time after so many rows have come."""
+    run(f"ANALYZE TABLE {', '.join(model._meta.db_table for model in tables)}")
 
 
 def indexes_of(model: type[models.Model]) -> set[str]:

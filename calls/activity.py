@@ -9,15 +9,18 @@ what comes after it.
 import datetime as dt
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent, Status, StatusChange
+from callcenter_site.bulk import parts
 from calls.models import OPEN_STATES, Call, CallLeg, LegKind
 from configuration.models import Account
 
@@ -43,6 +46,7 @@ _RANK = {Activity.ON_CALL: 0, Activity.ACW: 1, Activity.RINGING: 3}
 _RANK_OF_STATUS = {Activity.ACW: 2}
 """After a wrap-up that names its call, before ringing."""
 _CHOSEN = 4
+_LATELY = dt.timedelta(days=1)
 _LONGEST_LEG = dt.timedelta(days=2)
 """A leg longer than this is a broken clock: it is not looked for."""
 _MOST_LEGS, _LONG_CALL = dt.timedelta(hours=4), dt.timedelta(hours=2)
@@ -95,13 +99,13 @@ class Doings:
 
 def doings_within(*, account: Account, start: dt.datetime, end: dt.datetime) -> dict[int, Doings]:
     """Of everybody who did anything in the window. What it costs depends on the window, not on how much lies before or
-    after it: of statuses that began earlier only the last of each agent is looked for, and of legs only those of calls
-    that last long or go on are looked for further back than a few hours."""
+    after it: of who changed nothing for a day only the last change is looked for, and of legs only those of calls that
+    last long or go on are looked for further back than a few hours."""
     statuses = StatusChange.objects.for_account(account).order_by()
-    going_on = statuses.filter(Q(ended_at=None) | Q(ended_at__gt=start), agent_id=OuterRef("pk"), started_at__lte=start)
-    agents = Agent.objects.for_account(account).order_by()
-    at_start = [pk for pk in agents.values_list(Subquery(going_on.order_by("-started_at").values("pk")[:1]), flat=True) if pk]
-    changes = (statuses.filter(started_at__gt=start, started_at__lt=end), statuses.filter(pk__in=at_start))
+    changes = list(statuses.filter(started_at__gt=start - _LATELY, started_at__lte=end).values_list(*_OF_CHANGE))
+    changes += _last_changes(
+        account, before=start - _LATELY, known={agent_id for agent_id, _, _, at, _ in changes if at <= start}
+    )
     legs = _legs_since(account, start).filter(agent__isnull=False)
     back_to = start - _MOST_LEGS
     long_calls = Call.objects.for_account(account).filter(
@@ -110,13 +114,27 @@ def doings_within(*, account: Account, start: dt.datetime, end: dt.datetime) -> 
         started_at__lt=back_to,
     )
     long_ids = list(long_calls.order_by().values_list("pk", flat=True))
-    parts = [legs.filter(offered_at__gt=back_to, offered_at__lt=end)]
+    of_legs = [legs.filter(offered_at__gt=back_to, offered_at__lt=end)]
     if long_ids:
-        parts.append(legs.filter(call_id__in=long_ids, offered_at__gt=start - _LONGEST_LEG, offered_at__lte=back_to))
+        of_legs.append(legs.filter(call_id__in=long_ids, offered_at__gt=start - _LONGEST_LEG, offered_at__lte=back_to))
     return _gather(
-        (row for part in changes for row in part.values_list(*_OF_CHANGE).iterator(chunk_size=5000)),
-        (row for part in parts for row in part.order_by().values_list(*_OF_LEG, "holds").iterator(chunk_size=5000)),
+        changes,
+        (row for part in of_legs for row in part.order_by().values_list(*_OF_LEG, "holds").iterator(chunk_size=5000)),
     )
+
+
+def _last_changes(account: Account, *, before: dt.datetime, known: Set[int]) -> list[Any]:
+    """The last change of every agent but those who are known. Two that began at the same moment may both be given."""
+    others = [pk for pk in Agent.objects.for_account(account).order_by().values_list("pk", flat=True) if pk not in known]
+    statuses = StatusChange.objects.for_account(account).filter(started_at__lte=before).order_by()
+    found: list[Any] = []
+    for some in parts(others, 200):
+        # Grouped, this is read off an index. As a subquery of each agent MariaDB walks all changes of the account, each time.
+        last = statuses.filter(agent_id__in=some).values_list("agent_id").annotate(last=Max("started_at"))
+        moments = [Q(agent_id=agent_id, started_at=started_at) for agent_id, started_at in last]
+        if moments:
+            found += statuses.filter(reduce(or_, moments)).values_list(*_OF_CHANGE)
+    return found
 
 
 def activity_of(

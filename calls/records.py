@@ -158,7 +158,7 @@ def replace(
     entries = [_entry_row(account, calls[key], entry, names) for key, facts in whole.items() for entry in facts.entries]
     steps = [_step_row(account, calls[key], step) for key, facts in whole.items() for step in facts.steps]
     old_legs = _replace_parts(CallLeg, old_ids, legs)
-    _mark_open(account, [leg.offered_at for leg in old_legs if leg.ended_at is None], at)
+    _mark_open(account, [leg.offered_at for leg in (*old_legs, *legs) if leg.kind == LegKind.AGENT and leg.ended_at is None], at)
     old_entries = _replace_parts(QueueEntry, old_ids, entries)
     _replace_parts(IvrStep, old_ids, steps)
     touched |= {slot for leg in old_legs for slot in _slots_of_leg(leg)}
@@ -450,8 +450,9 @@ def _mark(account: Account, slots: set[dt.datetime]) -> None:
 
 
 def _mark_open(account: Account, offered: list[dt.datetime], at: dt.datetime) -> None:
-    """A leg that went on was counted, as far as time had passed. Where it now ends earlier, late news takes that back.
-    The slot of now and the one before need no mark: they are counted again anyway."""
+    """A leg that went on was counted, as far as time had passed: where it now ends earlier, late news takes that back. And of
+    one that is heard of late and still goes on, the time that has passed is not counted yet. The slot of now and the one
+    before need no mark: they are counted again anyway."""
     late = [moment for moment in offered if slot_of(moment) + SLOT < slot_of(at)]
     if late:
         StaleAgentTime.objects.create(account=account, started_at=min(late))

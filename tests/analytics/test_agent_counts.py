@@ -112,6 +112,19 @@ def test_an_open_status_is_counted_up_to_now_and_grows(account):
         assert AgentTotal.objects.aggregate(n=Sum("available_seconds"))["n"] == seconds
 
 
+def test_a_talk_that_is_heard_of_late_and_goes_on_is_counted_from_its_beginning(account, groups):
+    now = TEN + dt.timedelta(hours=2, minutes=10)
+    drain(at=now)
+    take_in(Story(account, TEN, "known").ended(5), at=now)  # time is counted up to now
+    story = Story(account, TEN, "late").queued(5, "S").answered(60, "A")
+    take_in(story, at=now)
+    assert AgentTotal.objects.aggregate(n=Sum("on_call_seconds"))["n"] == (now - TEN).total_seconds() - 60
+    assert rollup.recount(account=account, at=now) == 0
+    story.items = []
+    take_in(story.ended(600), at=now)
+    assert AgentTotal.objects.aggregate(n=Sum("on_call_seconds"))["n"] == 540
+
+
 def test_a_change_that_comes_late_is_counted_in_exactly_its_slots(account):
     agent = AgentFactory(account=account)
     status(agent, TEN, "available")

@@ -99,6 +99,7 @@ def _mariadb(folder: Path) -> Iterator[int]:
         program("mariadbd", "mysqld"),
         "--no-defaults",
         f"--datadir={data}",
+        f"--tmpdir={folder}",
         f"--socket={own}",
         f"--pid-file={folder}/mysql.pid",
         f"--port={port}",

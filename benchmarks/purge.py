@@ -83,7 +83,8 @@ def main() -> int:
         return insert_until_told(options.insert)
     if options.only != "children" and shutil.which("pt-archiver") is None:
         sys.exit("pt-archiver is missing: apt-get install percona-toolkit")
-    databases = setup_databases(verbosity=0, interactive=False, keepdb=options.keep_database)
+    connection.settings_dict["OPTIONS"]["read_timeout"] = 3600  # of filling; the purge keeps what it is given
+    databases = setup_databases(verbosity=0, interactive=False, keepdb=options.keep_database, serialized_aliases=[])
     address = urlsplit(os.environ["DATABASE_URL"])
     os.environ["DATABASE_URL"] = urlunsplit(address._replace(path="/" + str(connection.settings_dict["NAME"])))
     sql(f"SET GLOBAL innodb_buffer_pool_size = {options.buffer_pool * 1024 * 1024}")
@@ -324,9 +325,10 @@ def fill(account: Account, options: Any) -> None:
     print(f"filled {count(Call, account)} calls, {n_expired(account)} of them expired", flush=True)
 
 
-def add_calls(account: Account, n_calls: int, place: str) -> None:
-    first = dt.datetime.combine(cutoff(account), dt.time(), ZoneInfo(ZONE)) - dt.timedelta(days=179)
-    seconds = 360 * 86400 / n_calls
+def add_calls(account: Account, n_calls: int, place: str, *, first_day: dt.date | None = None, n_days: int = 360) -> None:
+    first_day = first_day or cutoff(account) - dt.timedelta(days=179)
+    first = dt.datetime.combine(first_day, dt.time(), ZoneInfo(ZONE))
+    seconds = n_days * 86400 / n_calls
     started = f"TIMESTAMP('{first.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}') + INTERVAL FLOOR(s.seq * {seconds}) SECOND"
     ended = f"({started} + INTERVAL (s.seq * 31 MOD 600) SECOND)"
     agents = list(Agent.objects.filter(account=account).order_by("pk").values_list("pk", flat=True))

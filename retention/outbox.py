@@ -49,7 +49,7 @@ def put(*, account: Account | int, keys: Iterable[str], at: dt.datetime, cause: 
         for key in sorted(set(keys) - {""})
     ]
     by_name: dict[str, Any] = {} if connection.vendor == "mysql" else {"unique_fields": ["account", "key_hash"]}
-    FileDeletion.objects.bulk_create(rows, batch_size=500, update_conflicts=True, update_fields=["cause", "due_at"], **by_name)
+    FileDeletion.objects.bulk_create(rows, batch_size=2000, update_conflicts=True, update_fields=["cause", "due_at"], **by_name)
     return len(rows)
 
 

@@ -43,7 +43,7 @@ State = PurgeRun.State
 
 LEAST, MOST = 200, 5000
 """Rows in a batch."""
-BATCH_SECONDS = 0.5
+BATCH_SECONDS = 1.0
 CUT_OFF_AFTER = dt.timedelta(minutes=10)
 """A run silent for this long is taken to be dead, and taken up."""
 USUAL_TIMES, SHARE = 3, 0.2

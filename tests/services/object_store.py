@@ -20,7 +20,7 @@ from swift.common.wsgi import run_wsgi
 from tests.services import free_port
 
 STORES = ("account", "container", "object")
-PIPELINE = "catch_errors memory bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server"
+PIPELINE = "catch_errors memory bulk s3api tempauth copy slo dlo versioned_writes symlink refusing proxy-server"
 
 
 class Memory:
@@ -65,6 +65,21 @@ def memory_filter(global_conf: dict[str, str], **conf: str) -> Callable[[Any], A
     return around
 
 
+def refusing_filter(global_conf: dict[str, str], **conf: str) -> Callable[[Any], Any]:
+    """Refuses to delete objects whose name says so, as a store does under a lock of its own."""
+
+    def around(app: Any) -> Any:
+        def answer(environ: dict[str, Any], start_response: Any) -> Any:
+            if environ["REQUEST_METHOD"] == "DELETE" and "/refused-" in environ["PATH_INFO"]:
+                start_response("403 Forbidden", [("Content-Length", "0")])
+                return [b""]
+            return app(environ, start_response)
+
+        return answer
+
+    return around
+
+
 def write_configuration(folder: Path, port: int, key: str, secret: str) -> None:
     (folder / "srv" / "disk").mkdir(parents=True, exist_ok=True)
     (folder / "swift.conf").write_text(
@@ -95,6 +110,7 @@ def write_configuration(folder: Path, port: int, key: str, secret: str) -> None:
         "dlo": "use = egg:swift#dlo",
         "versioned_writes": "use = egg:swift#versioned_writes\nallow_object_versioning = true",
         "symlink": "use = egg:swift#symlink",
+        "refusing": "paste.filter_factory = tests.services.object_store:refusing_filter",
     }
     (folder / "proxy.conf").write_text(
         f"[DEFAULT]\n{common}bind_port = {port}\n[pipeline:main]\npipeline = {PIPELINE}\n"

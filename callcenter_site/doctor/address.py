@@ -3,10 +3,11 @@
 import datetime as dt
 import socket
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from django.conf import settings
+from django.templatetags.static import static
 from django.utils import timezone
 
 from callcenter_site.doctor.findings import Examined, examines
@@ -37,6 +38,7 @@ def check_address(examined: Examined) -> None:
         is_ok=page.status == 200,
         mend="301 without end: the proxy must set X-Forwarded-Proto. 400: it must pass on Host. 500: see the portal's log.",
     )
+    _check_static_file(examined)
     if not address.startswith("https://"):
         return
     stays = "strict-transport-security" in page.headers
@@ -47,6 +49,19 @@ def check_address(examined: Examined) -> None:
         mend="The proxy must set X-Forwarded-Proto: https, never pass it through, and not take headers out of answers.",
     )
     _check_certificate(examined)
+
+
+def _check_static_file(examined: Examined) -> None:
+    """Pages without their styles and scripts are of no use, and a web server may be asked for them that may not read them."""
+    with urllib3.PoolManager(timeout=TIMEOUT, retries=False) as pool:
+        answer = pool.request("GET", urljoin(f"{settings.PUBLIC_URL}/", static("callcenter_site/portal.css")))
+    examined.within(
+        "styles and scripts",
+        f"They answer {answer.status}.",
+        is_ok=answer.status == 200,
+        mend="403: run `systemctl start portal-migrate`, which leaves them readable for the web server. 404: run `manage.py "
+        "collectstatic --noinput`, and see that the folder the web server serves is VAR_DIR/static.",
+    )
 
 
 def _check_certificate(examined: Examined) -> None:

@@ -431,11 +431,16 @@ def answering(answer):
 
 
 @pytest.mark.parametrize(
-    ("health", "page", "expected"),
-    [(200, 200, {"answers": OK, "sign-in page": OK}), (502, 301, {"answers": ERROR, "sign-in page": ERROR})],
+    ("codes", "expected"),
+    [
+        ((200, 200, 200), {"answers": OK, "sign-in page": OK, "styles and scripts": OK}),
+        ((502, 301, 200), {"answers": ERROR, "sign-in page": ERROR, "styles and scripts": OK}),
+        ((200, 200, 403), {"answers": OK, "sign-in page": OK, "styles and scripts": ERROR}),
+    ],
 )
-def test_a_portal_that_is_not_reached_by_its_address_is_found(settings, health, page, expected):
-    with answering(lambda path: (health if path == "/healthz" else page, {})) as address:
+def test_a_portal_that_is_not_reached_by_its_address_is_found(settings, codes, expected):
+    answers = {"/healthz": codes[0], "/admin/login/": codes[1], "/static/callcenter_site/portal.css": codes[2]}
+    with answering(lambda path: (answers[path], {})) as address:
         settings.PUBLIC_URL, settings.PUBLIC_URL_IS_SET = address, True
         assert states("address") == expected
 

@@ -158,6 +158,7 @@ class AgentViewSet(LooksAreLogged, PortalViewSet):
         examples=[OpenApiExample("Agent", value=_AGENT | {"is_active": False, "status": "offline"}, response_only=True)],
     )
     @action(detail=True, methods=["post"], required_permissions={"POST": "agents.change_agent"})
+    @also_answers(400)
     def deactivate(self, request: Request, pk: str) -> Response:
         return self._done(lambda agent, by, at: deactivate_agents(agents=[agent], by=by, at=at))
 
@@ -168,6 +169,7 @@ class AgentViewSet(LooksAreLogged, PortalViewSet):
         examples=[OpenApiExample("Agent", value=_AGENT, response_only=True)],
     )
     @action(detail=True, methods=["post"], required_permissions={"POST": "agents.change_agent"})
+    @also_answers(400)
     def reactivate(self, request: Request, pk: str) -> Response:
         return self._done(lambda agent, by, at: reactivate_agents(agents=[agent], by=by))
 
@@ -181,6 +183,7 @@ class AgentViewSet(LooksAreLogged, PortalViewSet):
     @action(
         detail=True, methods=["post"], url_path="invite", url_name="invite", required_permissions={"POST": "agents.change_agent"}
     )
+    @also_answers(400)
     def send_invitation(self, request: Request, pk: str) -> Response:
         answer = self._done(lambda agent, by, at: invite(agents=[agent], by=by, at=at))
         answer.status_code = status.HTTP_202_ACCEPTED

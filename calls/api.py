@@ -4,14 +4,14 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_view
 from rest_framework.exceptions import PermissionDenied, Throttled, ValidationError
 from rest_framework.fields import DateTimeField
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from callcenter_site.audit import Look, LooksAreLogged
-from callcenter_site.openapi import also_answers
+from callcenter_site.openapi import ErrorSerializer, also_answers
 from callcenter_site.paging import NewestFirstByTime
 from callcenter_site.rest import RETRY_SECONDS, AccountReadViewSet, Overloaded, PayloadTooLarge, PortalView, finds
 from calls import ingest, masking, narrowing, tasks
@@ -33,6 +33,11 @@ from configuration.access import SCREEN_CALL
 from configuration.models import Account, BlockedNumber, IvrPrompt
 from configuration.views import prompt_link
 
+# Answered event by event; a body that is no list of events at all, as a whole.
+_EVENTS_REFUSED = PolymorphicProxySerializer(
+    component_name="EventsRefused", serializers=[EventAnswersSerializer, ErrorSerializer], resource_type_field_name=None
+)
+
 
 class EventsView(PortalView):
     """Events in. 202 means kept: what was accepted is committed before the answer leaves."""
@@ -53,7 +58,7 @@ class EventsView(PortalView):
             "application/cloudevents-batch+json": CloudEventSerializer(many=True),
             "application/json": CloudEventSerializer,
         },
-        responses=dict.fromkeys((200, 202, 400, 409), EventAnswersSerializer),
+        responses=dict.fromkeys((200, 202, 409), EventAnswersSerializer) | {400: _EVENTS_REFUSED},
         examples=EVENT_EXAMPLES,
     )
     @also_answers(413, 429, 503)

@@ -11,6 +11,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from callcenter_site.openapi import also_answers
 from callcenter_site.paging import NewestFirst
 from callcenter_site.rest import AccountReadViewSet, AccountSerializer, MomentField, StrictFields, once
 from retention import access_request, certificate, deletion
@@ -145,6 +146,7 @@ class DeletionRequestViewSet(AccountReadViewSet):
         description="Only one's own, and only before it is over. What has gone by then is gone: see its steps.",
         responses={204: None},
     )
+    @also_answers(400)
     def destroy(self, request: Request, pk: str) -> Response:
         deletion.cancel(self.get_object(), by=request.user, at=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

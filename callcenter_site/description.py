@@ -24,8 +24,9 @@ class Description(SpectacularAPIView):
         wanted = (renderer.media_type, language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE)
         with _making:  # a hundred who ask at once after a start would each have it worked out
             if wanted not in _made:
-                answer: Any = super()._get_schema_response(request)
+                answer: Any = super()._get_schema_response(request)  # type: ignore[no-untyped-call]
                 _made[wanted] = renderer.render(answer.data, renderer_context={"request": request, "view": self})
         kind = f"{renderer.media_type}; charset={renderer.charset}" if renderer.charset else renderer.media_type
-        headers = {"Content-Disposition": f'inline; filename="{self._get_filename(request, None)}"'}
+        name = self._get_filename(request, None)  # type: ignore[no-untyped-call]
+        headers = {"Content-Disposition": f'inline; filename="{name}"'}
         return HttpResponse(_made[wanted], content_type=kind, headers=headers)

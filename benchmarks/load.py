@@ -116,7 +116,7 @@ def set_up(options: argparse.Namespace) -> dict[str, Any]:
         staff_id = f"{1000 + number}"
         person = Agent(
             account=account,
-            role=roles[Role.Kind.AGENT if is_agent else Role.Kind.SUPERVISOR],
+            role=roles[Role.Kind.AGENT if is_agent else Role.Kind.ADMINISTRATOR],
             staff_id=staff_id,
             email=f"{staff_id}@example.com",
             name=f"Person {number}",

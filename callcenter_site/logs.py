@@ -27,6 +27,8 @@ QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
 # A database quotes as it is what it choked on, an apostrophe within included.
 DUPLICATE = re.compile(r"(?<=Duplicate entry )'.*'(?= for key)", re.S)
 ID = re.compile(r"\d{1,19}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+OF_THE_CODE = (AttributeError, ImportError, ModuleNotFoundError, NameError)
+"""Quote names of the program only."""
 PERSONAL_KEYS = ("user_agent", "ip", "email")
 PROBES = ("/healthz", "/readyz", "/metrics")
 
@@ -114,7 +116,8 @@ def _take_values_out(told: Any) -> None:
     seen = []
     while told is not None and told not in seen:
         seen.append(told)
-        told._str = without_quotes(str(told._str))
+        if told.exc_type not in OF_THE_CODE:
+            told._str = without_quotes(str(told._str))
         told.__notes__ = None
         for one in getattr(told, "exceptions", None) or ():
             _take_values_out(one)

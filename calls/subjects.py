@@ -349,6 +349,9 @@ def _erase_references(model: type[CallAudio]) -> Any:
 
 
 def _find_events(subject: Subject, after: Any, limit: int) -> Page:
+    if subject.kind == ACCOUNT:  # those of no record: the others have gone with their calls
+        return first_ids(CallEvent.objects.for_account(subject.account_id), after, limit)
+
     def is_there(event_type: str, whose: str, data: Any) -> bool:
         return subject.stands_in(data) or (event_type in AGENT_TYPES and subject.is_named(whose))
 
@@ -364,6 +367,8 @@ def _erase_events(subject: Subject, ids: list[Any], work: Work) -> Erased:
     held_ids = _held(work, stored.values())
     held = {key for key, pk in stored.items() if pk in held_ids}
     n_held = events.filter(call_key__in=held).count()
+    if subject.kind == ACCOUNT:
+        return Erased(delete_rows(events.exclude(call_key__in=held)), n_held)
     waiting = keys - stored.keys()
     n_erased = delete_rows(events.filter(type__in=AGENT_TYPES))
     if waiting and subject.kind == NUMBER:
@@ -506,7 +511,7 @@ _BELOW_CALLS = (
     "calls.Voicemail",
     "calls.CallEvent",
 )
-_WITH_EVENTS = frozenset({NUMBER, AGENT})
+_WITH_EVENTS = frozenset({NUMBER, AGENT, ACCOUNT})
 
 STORES: tuple[Store, ...] = (
     Store("calls", _("calls"), CALLS, _BELOW_CALLS, _find_calls, _erase_calls, _show_calls),

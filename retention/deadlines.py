@@ -27,14 +27,10 @@ AHEAD = (7, 3, 0)
 
 def pressing(account_id: int, *, at: dt.datetime) -> list[DeletionRequest]:
     """Open requests of an account of which people were to be warned by now, the most pressing first."""
-    return list(_pressing(account_id, at=at).order_by("due_at"))
+    return list(pressing_rows(account_id, at=at).order_by("due_at"))
 
 
-def n_pressing(account_id: int, *, at: dt.datetime) -> int:
-    return int(_pressing(account_id, at=at).count())
-
-
-def _pressing(account_id: int, *, at: dt.datetime) -> Any:
+def pressing_rows(account_id: int, *, at: dt.datetime) -> Any:
     rows = DeletionRequest.objects.for_account(account_id).filter(state__in=DeletionRequest.OPEN)
     return rows.filter(due_at__lt=at + dt.timedelta(days=AHEAD[0]))
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import number_format
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from agents.models import Agent, StatusChange
@@ -180,6 +180,10 @@ def warnings(account: Account, *, counting: Sequence[StoragePlan], at: dt.dateti
     """What administrators must look at, and the route where."""
     today = policy.local_day(account, at)
     found: list[tuple[Any, str]] = []
+    late = DeletionRequest.objects.for_account(account).filter(state__in=DeletionRequest.OPEN, due_at__lt=at)
+    if n := late.count():
+        text = ngettext("%d deletion request is overdue.", "%d deletion requests are overdue.", n) % n
+        found.append((text, "admin:retention_deletionrequest_changelist"))
     rest = plans.months_after(counting, today=today)
     for one in plans.lapsed(counting, today=today):
         text = _("A storage plan has lapsed. Calls older than %(months)s months are deleted after %(day)s.")

@@ -31,7 +31,7 @@ from callcenter_site.transactions import again_on_deadlock
 from calls import erasure as calls
 from calls.models import Call
 from configuration.models import Account
-from retention import holds, outbox, policy, replica
+from retention import holds, outbox, policy, replica, telling
 from retention.erasure import erase_sign_in_traces
 from retention.ledger import LedgerKind, append
 from retention.models import AccountGate, LegalHold, PurgeRun
@@ -59,6 +59,11 @@ JOB = "purge_expired"
 BROKE_OFF = gettext_noop("%(error)s; the next run goes on")
 SWITCHED_OFF = gettext_noop("switched off; goes on once it is switched on")
 FAR_MORE = gettext_noop("far more than usual would go")
+WAITS_SUBJECT = gettext_noop("A purge waits for your confirmation")
+WAITS_TEXT = gettext_noop(
+    "In %(account)s %(n)s calls have expired: far more than usual. Nothing is deleted by age until an administrator has looked "
+    "whether a plan or a legal hold should keep them, and confirms: %(link)s"
+)
 UNDER_HOLD = gettext_noop("the account is under a legal hold")
 REPLICA_BEHIND = gettext_noop("the replica is behind; the next run goes on")
 # Of runs that were kept by an older release.
@@ -123,10 +128,25 @@ def purge_account(*, account: Account, at: dt.datetime, is_dry_run: bool = False
     return run
 
 
+def tell_that_it_waits(run: PurgeRun, account: Account, *, at: dt.datetime) -> bool:
+    """Mails administrators, once for each time a run waits; False: they were told, or the mail server does not answer."""
+    waiting = PurgeRun.objects.filter(pk=run.pk, state=State.WAITING)
+    if waiting.filter(told_at=None).update(told_at=at) != 1:
+        return False
+    values = {"account": account.name, "n": run.n_due, "link": telling.address_of("admin:retention_purgerun_change", run.pk)}
+    try:
+        telling.tell_administrators(account=account, subject=WAITS_SUBJECT, text=WAITS_TEXT, values=values)
+    except OSError as error:  # told by the next run
+        log.warning("that purge run %s waits could not be told: %s", run.pk, type(error).__name__)
+        waiting.update(told_at=None)
+        return False
+    return True
+
+
 def confirm(*, run: PurgeRun, by: Agent | None, at: dt.datetime) -> bool:
     """Lets a run go on that waits; False: it does not wait any more."""
     waiting = PurgeRun.objects.filter(pk=run.pk, state=State.WAITING)
-    return bool(waiting.update(state=State.STOPPED, error="", confirmed_at=at, confirmed_by=by))
+    return bool(waiting.update(state=State.STOPPED, error="", told_at=None, confirmed_at=at, confirmed_by=by))
 
 
 def switch(*, account: Account | int, is_on: bool, at: dt.datetime) -> None:
@@ -272,6 +292,8 @@ class _Work:
             values = {"step": run.step, "cursor": run.cursor, "finished_at": run.finished_at}
             if ours.update(state=state, error=error, **values) and state in (State.DONE, State.FAILED):
                 append(kind=LedgerKind.PURGE, account_id=run.account_id, at=self._now(), counts={"run": run.pk, **run.counts})
+        if state == State.WAITING:
+            tell_that_it_waits(run, self.account, at=self._now())
 
     def _rows(
         self, kind: str, erase: Callable[..., Batch], clock: str, now: _Now, after: Cursor | None, counts: Counter[str]

@@ -30,6 +30,7 @@ def of_the_account(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": _("Privacy"),
+        "tells_warnings": True,
         "promise": privacy.PROMISE,
         "categories": privacy.categories(user.account, at=at),
         "warnings": privacy.warnings(user.account, counting=counting, at=at),

@@ -28,7 +28,7 @@ _GROUPS: list[tuple[Any, list[ApiKey.Scope]]] = [
     (_("Reports and CRM"), [ApiKey.Scope.CALLS_READ, ApiKey.Scope.FIGURES_READ]),
     (_("People"), [ApiKey.Scope.AGENTS_READ, ApiKey.Scope.AGENTS_WRITE]),
     (_("Configuration"), [ApiKey.Scope.CONFIGURATION_READ, ApiKey.Scope.CONFIGURATION_WRITE]),
-    (_("Operation"), [ApiKey.Scope.PRIVACY_WRITE]),
+    (_("Operation"), [ApiKey.Scope.PRIVACY_WRITE, ApiKey.Scope.HOLDS_WRITE]),
 ]
 _ABOUT: dict[str, Any] = {
     ApiKey.Scope.EVENTS_WRITE: _("Say what happened to calls and agents. The one a phone system needs."),
@@ -43,6 +43,7 @@ _ABOUT: dict[str, Any] = {
     ApiKey.Scope.AGENTS_WRITE: _("Add and deactivate agents, move them between groups, set their status."),
     ApiKey.Scope.CONFIGURATION_READ: _("All lists on these pages, blocked numbers whole, without keys themselves."),
     ApiKey.Scope.CONFIGURATION_WRITE: _("Change all lists on these pages. Roles only as far as the key itself may."),
+    ApiKey.Scope.HOLDS_WRITE: _("Keep calls, numbers, agents, days or the whole account from every deletion, and let them go."),
     ApiKey.Scope.PRIVACY_WRITE: _("Put down that somebody asked. An access request gives out all that is held on a person."),
 }
 DAYS_OFFERED = (30, 90, 365)

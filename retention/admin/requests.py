@@ -19,7 +19,7 @@ from agents.models import Agent
 from agents.querysets import sees_account
 from callcenter_site.admin import GrowingAdmin
 from configuration.access import SEE_FULL_NUMBER
-from retention import access_request, certificate, deadlines, deletion, stores, subject_values
+from retention import access_request, banners, certificate, deadlines, deletion, stores, subject_values
 from retention.access_views import link_to
 from retention.models import AccessRequest, DeletionRequest, ErasureStep
 from retention.request_forms import AccessForm, DeletionForm
@@ -43,10 +43,9 @@ STATE_LABELS = {
 
 def pressing_badge(request: HttpRequest) -> str:
     """Beside the page's name: how many requests come due within a week, or are overdue."""
-    account_id = getattr(request.user, "account_id", None)
-    if account_id is None or not request.user.has_perm("retention.view_deletionrequest"):
+    if not request.user.has_perm(banners.MAY_SEE_REQUESTS):
         return ""
-    return str(deadlines.n_pressing(account_id, at=timezone.now()) or "")
+    return str(banners.pressing(request).n_requests or "")
 
 
 def _person(pk: int | None, account_id: int) -> str:

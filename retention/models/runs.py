@@ -35,6 +35,8 @@ class PurgeRun(AccountOwned):
     step = models.CharField(_("at"), max_length=24, blank=True, help_text="What it is at; empty: not begun, or through.")
     cursor = models.JSONField(default=list, help_text="Clock and id of the last row looked at in that step.")
     n_due = models.PositiveIntegerField(_("calls due"), default=0, help_text=_("Calls that had expired when it began."))
+    told_at = models.DateTimeField(null=True)
+    """When administrators were told by mail that it waits."""
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)
     confirmed_by = models.ForeignKey(Agent, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by"))
 

@@ -7,7 +7,6 @@ import json
 import logging
 
 import pytest
-import time_machine
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -153,30 +152,26 @@ def test_a_number_that_went_through_everything_is_erased_and_found_nowhere(accou
     words = (NUMBER, NUMBER.removeprefix("+"), *FORMS)
     AgentFactory(account=account, staff_id="1001")
     SkillGroupFactory(account=account, name="S")
-    with time_machine.travel(NIGHT - dt.timedelta(hours=12), tick=False):
-        everywhere(account)
-        SavedView.objects.create(account=account, owner=boss, page="dashboard", name="VIP", query="number=138+0013+8000")
-        client.force_login(boss, backend="agents.sign_in.RoleBackend")
-        # It is looked for, looked at and opened, so that sessions, caches, audit log and access log have had their chance.
-        call = Call.objects.get(account=account, calling_number=NUMBER)
-        records = reverse("admin:calls_call_changelist")
-        assert client.get(records, {"q": "138 0013 8000"}, follow=True).status_code == 200
-        assert client.get(records, {"customer": "138 0013 8000"}, follow=True).status_code == 200
-        assert NUMBER in client.get(reverse("admin:calls_call_change", args=[call.pk])).content.decode()
-        client.get(reverse("admin:configuration_blockednumber_changelist"), {"q": "13800138000"})
-        client.get(reverse("retention:privacy"))
-    with time_machine.travel(NIGHT, tick=False):
-        assert back_up(account=account, at=NIGHT).state == "done"
+    everywhere(account)
+    SavedView.objects.create(account=account, owner=boss, page="dashboard", name="VIP", query="number=138+0013+8000")
+    client.force_login(boss, backend="agents.sign_in.RoleBackend")
+    # It is looked for, looked at and opened, so that sessions, caches, audit log and access log have had their chance.
+    call = Call.objects.get(account=account, calling_number=NUMBER)
+    records = reverse("admin:calls_call_changelist")
+    assert client.get(records, {"q": "138 0013 8000"}, follow=True).status_code == 200
+    assert client.get(records, {"customer": "138 0013 8000"}, follow=True).status_code == 200
+    assert NUMBER in client.get(reverse("admin:calls_call_change", args=[call.pk])).content.decode()
+    client.get(reverse("admin:configuration_blockednumber_changelist"), {"q": "13800138000"})
+    client.get(reverse("retention:privacy"))
+    assert back_up(account=account, at=NIGHT).state == "done"
     assert named(database(), words) and named(opened(), words) and any(word in backups(account) for word in words)
     assert AuditEntry.objects.filter(account=account).exists()
-    with time_machine.travel(LATER, tick=False):
-        request = deletion.open_request(account=account, kind="number", said={"number": "0086 138 0013 8000"}, by=boss, at=LATER)
-        client.get(reverse("admin:retention_deletionrequest_change", args=[request.pk]))
-        to_the_end(request, boss, LATER)
-        client.get(reverse("admin:retention_deletionrequest_change", args=[request.pk]))
+    request = deletion.open_request(account=account, kind="number", said={"number": "0086 138 0013 8000"}, by=boss, at=LATER)
+    client.get(reverse("admin:retention_deletionrequest_change", args=[request.pk]))
+    to_the_end(request, boss, LATER)
+    client.get(reverse("admin:retention_deletionrequest_change", args=[request.pk]))
     # For a week the request itself can be read by whoever may, under a key of its own.
-    with time_machine.travel(LATER + dt.timedelta(days=8), tick=False):
-        assert deletion.forget_subjects(at=LATER + dt.timedelta(days=8)) == 1
+    assert deletion.forget_subjects(at=LATER + dt.timedelta(days=8)) == 1
     assert named(database(), words) == []
     assert named(opened(), words) == []
     assert named(store(), words) == []
@@ -189,8 +184,7 @@ def test_a_number_that_went_through_everything_is_erased_and_found_nowhere(accou
     path.write_text(json.dumps(certificate.as_file(DeletionRequest.objects.get(pk=request.pk))))
     call_command("verify_certificate", str(path))
     lose(account)
-    with time_machine.travel(LATER, tick=False):
-        bring_back(account, with_raw_events=True)
+    bring_back(account, with_raw_events=True)
     assert Call.objects.filter(account_id=account.pk).exists()
     assert named(database(), words) == []
     assert named(opened(), words) == []
@@ -201,22 +195,18 @@ def test_an_account_from_its_creation_to_its_end_leaves_its_row_and_the_ledger(a
     AgentFactory(account=account, staff_id="1001", name="Ottoline Marsh", nickname="Otto")
     SkillGroupFactory(account=account, name="S")
     words = (NUMBER, NUMBER.removeprefix("+"), *FORMS, "Zephyrine", "zephyrine", "Ottoline", "Husband")
-    with time_machine.travel(NIGHT - dt.timedelta(hours=12), tick=False):
-        everywhere(account)
-        client.force_login(second, backend="agents.sign_in.RoleBackend")
-        client.get(reverse("admin:agents_agent_changelist"))
-        client.get(reverse("retention:privacy"))
-    with time_machine.travel(NIGHT, tick=False):
-        assert back_up(account=account, at=NIGHT).state == "done"
+    everywhere(account)
+    client.force_login(second, backend="agents.sign_in.RoleBackend")
+    client.get(reverse("admin:agents_agent_changelist"))
+    client.get(reverse("retention:privacy"))
+    assert back_up(account=account, at=NIGHT).state == "done"
     assert named(opened(), words) and store()
-    with time_machine.travel(LATER, tick=False):
-        request = deletion.open_request(account=account, kind="account", said={}, by=boss, at=LATER)
-        deletion.work_on(request.pk, clock=lambda: LATER)
-        deletion.approve(request, by=second, at=LATER)
-        assert client.get(reverse("admin:agents_agent_changelist")).status_code == 302  # access has ended
+    request = deletion.open_request(account=account, kind="account", said={}, by=boss, at=LATER)
+    deletion.work_on(request.pk, clock=lambda: LATER)
+    deletion.approve(request, by=second, at=LATER)
+    assert client.get(reverse("admin:agents_agent_changelist")).status_code == 302  # access has ended
     end = LATER + dt.timedelta(days=15)
-    with time_machine.travel(end, tick=False):
-        deletion.work_on(request.pk, clock=lambda: end)
+    deletion.work_on(request.pk, clock=lambda: end)
     request.refresh_from_db()
     assert request.state == "completed", [(step.store, step.state, step.error, step.n_left) for step in request.steps.all()]
     deletion.forget_subjects(at=end + dt.timedelta(days=8))

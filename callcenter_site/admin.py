@@ -246,10 +246,13 @@ class PortalAdmin(_Logged, _Scoped, _ReadsAddress, ModelAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         going, counts, needed, held = super().get_deleted_objects(objs, request)
-        return going, counts, needed, [*held, *self.kept_by_holds(objs)]
+        return going, counts, needed, [*held, *self.kept_by_holds(objs, request)]
 
-    def kept_by_holds(self, rows: Any) -> list[str]:
+    def kept_by_holds(self, rows: Any, request: HttpRequest) -> list[str]:
         """What is said of rows that a legal hold keeps, where they were to be deleted."""
+        account_id = getattr(request.user, "account_id", None)
+        if account_id is not None and not legal_holds.has_any(account_id):
+            return []
         n = len(legal_holds.kept(rows))
         if not n:
             return []

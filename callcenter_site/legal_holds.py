@@ -18,7 +18,7 @@ Answer = Callable[[Sequence[Any]], set[Any]]
 SAID = _("This is under a legal hold. It stays until the hold is released.")
 SAID_OF_SOME = _("%(n)s of these are under a legal hold. They stay until the hold is released.")
 
-_answers: list[Answer] = []
+_answers: list[tuple[Answer, Callable[[int], bool]]] = []
 
 
 class UnderHold(ProtectedError):
@@ -28,16 +28,25 @@ class UnderHold(ProtectedError):
         super().__init__(str(SAID), set(rows))
 
 
-def answered_by(answer: Answer) -> None:
-    _answers[:] = [answer]
+def answered_by(answer: Answer, has_any: Callable[[int], bool]) -> None:
+    """`has_any`: whether an account has a hold at all, so that many rows need not be read to hear that none is held."""
+    _answers[:] = [(answer, has_any)]
+
+
+def _answer() -> tuple[Answer, Callable[[int], bool]]:
+    if not _answers:
+        raise RuntimeError("nobody says what is under a legal hold")
+    return _answers[0]
+
+
+def has_any(account_id: int) -> bool:
+    return _answer()[1](account_id)
 
 
 def kept(rows: Iterable[models.Model]) -> set[Any]:
     """The ids of those of these rows of one table that a hold keeps. Asked inside the transaction that deletes, no hold is
     placed before it ends."""
-    if not _answers:
-        raise RuntimeError("nobody says what is under a legal hold")
-    return _answers[0](list(rows))
+    return _answer()[0](list(rows))
 
 
 def delete_free(rows: Any, *, clock: str, after: Cursor | None = None, limit: int) -> Batch:

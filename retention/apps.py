@@ -10,4 +10,4 @@ class RetentionConfig(AppConfig):
         from callcenter_site import legal_holds
         from retention import checks, holds  # noqa: F401  (registers the system checks once the apps are loaded)
 
-        legal_holds.answered_by(holds.kept)
+        legal_holds.answered_by(holds.kept, holds.has_any)

@@ -87,6 +87,10 @@ def open_holds(account: Account | int) -> Any:
     return LegalHold.objects.for_account(account).filter(released_at=None)
 
 
+def has_any(account_id: int) -> bool:
+    return bool(open_holds(account_id).exists())
+
+
 def look(account: Account | int) -> Held:
     """What is under a hold now, read behind the account's gate."""
     enter(account)

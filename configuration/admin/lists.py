@@ -130,7 +130,7 @@ class ListAdmin(PortalAdmin):
                 else:
                     text = _("%(what)s that will have none: %(count)d")
                     notes.setdefault(obj.pk, []).append(text % {"what": what, "count": n_pointing})
-        held += self.kept_by_holds(objs)
+        held += self.kept_by_holds(objs, request)
         needed = set() if all(self.has_delete_permission(request, obj) for obj in looked_at) else {self.opts.verbose_name}
         going = []
         for obj in looked_at[:NAMED_BEFORE_DELETION]:

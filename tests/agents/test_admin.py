@@ -455,6 +455,8 @@ class TestAccounts:
             "region": "jp",
             "service_level_seconds": "30",
             "short_abandon_seconds": "3",
+            "level_good": "80",
+            "level_poor": "60",
         }
         assert page.post(address, form).status_code == 302
         slug = account.slug

@@ -229,7 +229,11 @@ class TestPage:
     def test_each_part_asks_its_own_permission(self, account, worked, sign_in):
         inspector = AgentFactory(account=account, kind=Role.Kind.INSPECTOR)
         seen = set(self.panels(sign_in(inspector).get(change_of(worked))))
-        assert seen == {"admin/agents/agent/status.html", "admin/calls/agent/records.html"}
+        assert seen == {
+            "admin/agents/agent/status.html",
+            "admin/calls/agent/records.html",
+            "admin/analytics/agent/figures.html",
+        }
 
     def test_records_are_those_the_asker_sees_with_numbers_masked_for_them(self, account, worked, sign_in):
         inspector = AgentFactory(account=account, kind=Role.Kind.INSPECTOR)

@@ -98,7 +98,7 @@ def test_a_host_that_sends_a_byte_now_and_then_is_not_listened_to_for_ever(setti
         threading.Thread(target=drip, args=[server], daemon=True).start()
         began = time.monotonic()
         assert refusal(f"http://127.0.0.1:{server.getsockname()[1]}/", allows_http=True) == (outgoing.TOO_SLOW, False)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
 
 
 def drip(server):

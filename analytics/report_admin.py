@@ -4,25 +4,23 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
-from django.shortcuts import render
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
 from unfold.decorators import action, display
 
 from agents import saved
 from analytics import report_files, report_runs, reporting
 from analytics.models import ReportMail, ReportRun, SavedReport
-from callcenter_site.admin import AccountForm, GrowingAdmin, PortalAdmin
+from callcenter_site.admin import AccountForm, PortalAdmin
+from callcenter_site.file_run_admin import STATE_LABELS, FileRunAdmin
 from configuration.access import ENTER_ADMIN, SEE_FIGURES
 from configuration.admin.tick_boxes import TickBoxes
 
-STATE_LABELS = {"waiting": "info", "writing": "info", "done": "success", "cancelled": "warning", "failed": "danger"}
 LAST_RUNS = 10
 
 
@@ -227,34 +225,32 @@ def schedule_in_words(report: SavedReport) -> str:
 
 
 @admin.register(ReportRun)
-class ReportRunAdmin(GrowingAdmin):
+class ReportRunAdmin(FileRunAdmin):
     list_display = ("show_id", "show_created", "show_name", "show_kind", "owner", "show_state", "show_rows", "show_problem")
-    list_display_links = ("show_id",)
     list_select_related = ("owner", "report")
-    ordering = ("-created_at", "-pk")
-    sortable_by = ()
+    permissions = (SEE_FIGURES, ENTER_ADMIN)
+    page = "admin/analytics/reportrun/run.html"
+    problems = report_runs.PROBLEMS
+    kept_for = report_runs.KEPT_FOR
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(SEE_FIGURES) and request.user.has_perm(ENTER_ADMIN)
+    def belongs_to(self, run: ReportRun, user: Any) -> bool:
+        return report_runs.belongs_to(run, user)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
+    def link_to(self, run: ReportRun, user: Any) -> str:
+        return report_files.link_to(run, actor=user)
 
-    def get_urls(self) -> list[Any]:
-        return [
-            self.extra_path("<path:object_id>/progress/", "progress", self.progress_view),
-            self.extra_path("<path:object_id>/file/", "file", self.file_view),
-            self.extra_path("<path:object_id>/cancel/", "cancel", self.cancel_view),
-            *super().get_urls(),
-        ]
+    def told_of(self, run: ReportRun, user: Any) -> dict[str, Any]:
+        mails: Any = run.mails.select_related("person__account") if self.belongs_to(run, user) else ()
+        return {
+            "title": run.name or gettext("Report"),
+            "may_take": run.state == ReportRun.State.DONE and report_runs.may_take(run, user),
+            "mails": [(one.person.name, one.get_state_display(), one.state == ReportMail.State.SENT) for one in mails],
+            "about": reporting.in_words(run.query),
+        }
 
     @display(description=_("run"))
     def show_id(self, run: ReportRun) -> str:
         return f"#{run.pk}"
-
-    @display(description=_("created"), ordering="created_at")
-    def show_created(self, run: ReportRun) -> str:
-        return timezone.localtime(run.created_at).strftime("%Y-%m-%d %H:%M:%S")
 
     @display(description=_("report"))
     def show_name(self, run: ReportRun) -> Any:
@@ -264,10 +260,6 @@ class ReportRunAdmin(GrowingAdmin):
     def show_kind(self, run: ReportRun) -> str:
         return run.get_kind_display()
 
-    @display(description=_("state"), label=STATE_LABELS)
-    def show_state(self, run: ReportRun) -> tuple[str, Any]:
-        return run.state, run.get_state_display()
-
     @display(description=_("rows"))
     def show_rows(self, run: ReportRun) -> int:
         return run.n_rows
@@ -275,50 +267,3 @@ class ReportRunAdmin(GrowingAdmin):
     @display(description=_("problem"))
     def show_problem(self, run: ReportRun) -> Any:
         return report_runs.PROBLEMS.get(run.problem, "")
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run = self.get_object(request, object_id)
-        if run is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        is_own = report_runs.belongs_to(run, request.user)
-        mails: Any = run.mails.select_related("person__account") if is_own else ()
-        context = {
-            **self.admin_site.each_context(request),
-            "title": run.name or gettext("Report"),
-            "opts": self.opts,
-            "run": run,
-            "is_at_work": run.state in ReportRun.AT_WORK,
-            "is_own": is_own,
-            "may_take": run.state == ReportRun.State.DONE and report_runs.may_take(run, request.user),
-            "mails": [(one.person.name, one.get_state_display(), one.state == ReportMail.State.SENT) for one in mails],
-            "about": reporting.in_words(run.query),
-            "problem": report_runs.PROBLEMS.get(run.problem, ""),
-            "gone_at": run.created_at + report_runs.KEPT_FOR,
-            "link_seconds": report_files.LINK_SECONDS,
-        }
-        response = render(request, "admin/analytics/reportrun/run.html", context)
-        response["Cache-Control"] = "private, no-store"
-        return response
-
-    def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        run = self.row_or_404(request, object_id)
-        return JsonResponse({"state": run.state, "rows": run.n_rows}, headers={"Cache-Control": "no-store"})
-
-    def file_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        response = HttpResponseRedirect(report_files.link_to(self.row_or_404(request, object_id), actor=request.user))
-        never_cache(lambda _request: response)(request)
-        return response
-
-    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        run = self.row_or_404(request, object_id)
-        if request.method != "POST" or not report_runs.belongs_to(run, request.user):
-            raise PermissionDenied
-        if report_runs.cancel(run, at=timezone.now()):
-            messages.success(request, _("Cancelled: nothing of it is kept."))
-        else:
-            messages.warning(request, _("It was over already."))
-        return HttpResponseRedirect(self.address_of("change", run.pk))

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import exceptions, serializers, status
 from rest_framework.decorators import action
@@ -16,6 +15,7 @@ from agents import saved
 from agents.models import Agent
 from analytics import report_files, report_runs, reporting
 from analytics.models import ReportRun, SavedReport
+from callcenter_site.file_run_api import FileRunSerializer
 from callcenter_site.openapi import resource
 from callcenter_site.paging import NewestFirst
 from callcenter_site.rest import (
@@ -146,13 +146,9 @@ class RunRequestSerializer(StrictFields):
     is_mailed = serializers.BooleanField(default=False, help_text="Tells its owner and readers; only for one's own report.")
 
 
-class ReportRunSerializer(AccountSerializer):
-    link = serializers.SerializerMethodField(
-        help_text=f"Opens the file for {report_files.LINK_SECONDS} seconds; null until it is done. Ask again for another. "
-        "Only where one run is shown."
-    )
-    problem = serializers.SerializerMethodField(help_text="Why it failed; empty: it did not.")
-    gone_at = serializers.SerializerMethodField(help_text="When file and run are removed.")
+class ReportRunSerializer(FileRunSerializer):
+    problems = report_runs.PROBLEMS
+    kept_for = report_runs.KEPT_FOR
 
     class Meta:
         model = ReportRun
@@ -173,19 +169,11 @@ class ReportRunSerializer(AccountSerializer):
             "link",
         ]
 
-    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
-    def get_link(self, run: ReportRun) -> str | None:
-        view, request = self.context["view"], self.context["request"]
-        if view.action != "retrieve" or run.state != ReportRun.State.DONE or not report_runs.may_take(run, request.user):
-            return None
-        return str(request.build_absolute_uri(report_files.link_to(run, actor=request.user)))
+    def may_take(self, run: ReportRun, asker: Any) -> bool:
+        return report_runs.may_take(run, asker)
 
-    def get_problem(self, run: ReportRun) -> str:
-        return str(report_runs.PROBLEMS.get(run.problem, ""))
-
-    @extend_schema_field(OpenApiTypes.DATETIME)
-    def get_gone_at(self, run: ReportRun) -> Any:
-        return serializers.DateTimeField().to_representation(run.created_at + report_runs.KEPT_FOR)
+    def link_to(self, run: ReportRun, asker: Any) -> str:
+        return report_files.link_to(run, actor=asker)
 
 
 @resource(

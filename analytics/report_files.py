@@ -11,7 +11,6 @@ from analytics.models import ReportRun
 from callcenter_site import sheets, stored_audio
 from callcenter_site.audit import Look, log_look
 
-LINK_SECONDS = stored_audio.LINK_SECONDS
 CONTENT_TYPES = {"csv": sheets.CSV_TYPE, "xlsx": sheets.XLSX_TYPE, "pdf": "application/pdf"}
 _SALT = "analytics.report"
 

@@ -6,33 +6,23 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
 from unfold.decorators import display
 
 from agents.models import Agent, SkillGroup
-from callcenter_site.admin import GrowingAdmin
 from callcenter_site.admin_filters import RangeFilter
+from callcenter_site.file_run_admin import FileRunAdmin
 from callcenter_site.ids import read_id
 from calls import admin_filters as filters
 from calls import exporting
 from calls.envelope import call_key_of
-from calls.export_views import LINK_SECONDS, link_to
+from calls.export_views import link_to
 from calls.models import Call, ExportRun
-
-STATE_LABELS = {
-    ExportRun.State.WAITING: "info",
-    ExportRun.State.WRITING: "info",
-    ExportRun.State.DONE: "success",
-    ExportRun.State.CANCELLED: "default",
-    ExportRun.State.FAILED: "danger",
-}
+from configuration.access import ENTER_ADMIN
 
 
 def asked_of(listed: Any, user: Any) -> dict[str, list[str]]:
@@ -114,92 +104,31 @@ class ExportsCalls:
 
 
 @admin.register(ExportRun)
-class ExportRunAdmin(GrowingAdmin):
+class ExportRunAdmin(FileRunAdmin):
     list_display = ("show_id", "show_created", "show_kind", "started_by", "show_state", "n_calls")
-    list_display_links = ("show_id",)
     list_select_related = ("started_by",)
-    ordering = ("-created_at", "-pk")
-    sortable_by = ()
+    permissions = (exporting.MAY_EXPORT, ENTER_ADMIN)
+    page = "admin/calls/exportrun/run.html"
+    problems = exporting.PROBLEMS
+    kept_for = exporting.KEPT_FOR
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(exporting.MAY_EXPORT) and request.user.has_perm("agents.enter_admin")
+    def belongs_to(self, run: ExportRun, user: Any) -> bool:
+        return exporting.belongs_to(run, user)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
+    def link_to(self, run: ExportRun, user: Any) -> str:
+        return link_to(run, actor=user)
 
-    def get_urls(self) -> list[Any]:
-        return [
-            self.extra_path("<path:object_id>/progress/", "progress", self.progress_view),
-            self.extra_path("<path:object_id>/file/", "file", self.file_view),
-            self.extra_path("<path:object_id>/cancel/", "cancel", self.cancel_view),
-            *super().get_urls(),
-        ]
+    def told_of(self, run: ExportRun, user: Any) -> dict[str, Any]:
+        return {"title": _("Export %(n)d") % {"n": run.pk}}
+
+    def progress_of(self, run: ExportRun) -> dict[str, Any]:
+        reached = timezone.localtime(run.reached_at).strftime("%Y-%m-%d %H:%M") if run.reached_at else ""
+        return {"calls": run.n_calls, "rows": run.n_rows, "reached": reached}
 
     @display(description=_("export"))
     def show_id(self, run: ExportRun) -> str:
         return f"#{run.pk}"
 
-    @display(description=_("created"), ordering="created_at")
-    def show_created(self, run: ExportRun) -> str:
-        return timezone.localtime(run.created_at).strftime("%Y-%m-%d %H:%M:%S")
-
     @display(description=_("kind"))
     def show_kind(self, run: ExportRun) -> str:
         return run.get_kind_display()
-
-    @display(description=_("state"), label=STATE_LABELS)
-    def show_state(self, run: ExportRun) -> tuple[str, Any]:
-        return run.state, run.get_state_display()
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run = self.get_object(request, unquote(object_id))
-        if run is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Export %(n)d") % {"n": run.pk},
-            "opts": self.opts,
-            "run": run,
-            "is_at_work": run.state in ExportRun.AT_WORK,
-            "is_own": exporting.belongs_to(run, request.user),
-            "problem": exporting.PROBLEMS.get(run.problem, ""),
-            "gone_at": run.created_at + exporting.KEPT_FOR,
-            "link_seconds": LINK_SECONDS,
-        }
-        response = render(request, "admin/calls/exportrun/run.html", context)
-        response["Cache-Control"] = "private, no-store"
-        return response
-
-    def _run(self, request: HttpRequest, object_id: str) -> ExportRun:
-        """The run, or the answer to one that is not there."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run: ExportRun | None = self.get_object(request, unquote(object_id))
-        if run is None:
-            raise Http404
-        return run
-
-    def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        run = self._run(request, object_id)
-        reached = timezone.localtime(run.reached_at).strftime("%Y-%m-%d %H:%M") if run.reached_at else ""
-        answer = {"state": run.state, "calls": run.n_calls, "rows": run.n_rows, "reached": reached}
-        return JsonResponse(answer, headers={"Cache-Control": "no-store"})
-
-    def file_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        response = HttpResponseRedirect(link_to(self._run(request, object_id), actor=request.user))
-        never_cache(lambda _request: response)(request)
-        return response
-
-    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        run = self._run(request, object_id)
-        if request.method != "POST" or not exporting.belongs_to(run, request.user):
-            raise PermissionDenied
-        if exporting.cancel(run, at=timezone.now()):
-            messages.success(request, _("Cancelled: nothing of it is kept."))
-        else:
-            messages.warning(request, _("It was over already."))
-        return HttpResponseRedirect(self.address_of("change", run.pk))

@@ -4,16 +4,16 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from callcenter_site.file_run_api import FileRunSerializer
 from callcenter_site.paging import NewestFirst
-from callcenter_site.rest import AccountReadViewSet, AccountSerializer, StrictFields, as_query, once
+from callcenter_site.rest import AccountReadViewSet, StrictFields, as_query, once
 from calls import exporting
-from calls.export_views import LINK_SECONDS, link_to
+from calls.export_views import link_to
 from calls.models import ExportRun
 
 
@@ -25,13 +25,9 @@ class ExportRequestSerializer(StrictFields):
     )
 
 
-class ExportRunSerializer(AccountSerializer):
-    link = serializers.SerializerMethodField(
-        help_text=f"Opens the file for {LINK_SECONDS} seconds; null until it is done. Ask again for another. "
-        "Only where one export is shown."
-    )
-    problem = serializers.SerializerMethodField(help_text="Why it failed; empty: it did not.")
-    gone_at = serializers.SerializerMethodField(help_text="When file and export are removed.")
+class ExportRunSerializer(FileRunSerializer):
+    problems = exporting.PROBLEMS
+    kept_for = exporting.KEPT_FOR
 
     class Meta:
         model = ExportRun
@@ -50,19 +46,11 @@ class ExportRunSerializer(AccountSerializer):
             "link",
         ]
 
-    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
-    def get_link(self, run: ExportRun) -> str | None:
-        view, request = self.context["view"], self.context["request"]
-        if view.action != "retrieve" or run.state != ExportRun.State.DONE or not exporting.belongs_to(run, request.user):
-            return None
-        return str(request.build_absolute_uri(link_to(run, actor=request.user)))
+    def may_take(self, run: ExportRun, asker: Any) -> bool:
+        return exporting.belongs_to(run, asker)
 
-    def get_problem(self, run: ExportRun) -> str:
-        return str(exporting.PROBLEMS.get(run.problem, ""))
-
-    @extend_schema_field(OpenApiTypes.DATETIME)
-    def get_gone_at(self, run: ExportRun) -> Any:
-        return serializers.DateTimeField().to_representation(run.created_at + exporting.KEPT_FOR)
+    def link_to(self, run: ExportRun, asker: Any) -> str:
+        return link_to(run, actor=asker)
 
 
 @extend_schema_view(

@@ -11,7 +11,6 @@ from callcenter_site.audit import Look, log_look
 from calls import exporting
 from calls.models import ExportRun
 
-LINK_SECONDS = stored_audio.LINK_SECONDS
 CONTENT_TYPES: dict[str, str] = {ExportRun.Kind.CSV: sheets.CSV_TYPE, ExportRun.Kind.XLSX: sheets.XLSX_TYPE}
 _SALT = "calls.export"
 

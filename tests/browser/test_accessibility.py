@@ -1,15 +1,13 @@
 """axe looks at the pages of figures and at the main lists, in a real browser, light and dark, and finds nothing."""
 
 import datetime as dt
-import os
-from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from analytics import report_runs, wallboard
 from analytics.models import Display, SavedView
@@ -19,8 +17,6 @@ from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactor
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 FIGURES = (
     "/admin/now/",
@@ -50,14 +46,6 @@ OF_THE_THEME = (
     "#header",
 )
 """Parts that django-unfold draws by itself on every page."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

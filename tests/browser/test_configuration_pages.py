@@ -1,30 +1,23 @@
 """The configuration pages in a real browser: dragged into order, previewed while typing, a prompt uploaded and played."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from configuration.models import BlockedNumber, BreakReason, IvrPrompt, Keyword, QuickReply, QuickReplyGroup, Role, ScreenPop
+from tests.browser.conftest import PLAYS_UNASKED, chromium
 from tests.browser.test_record_page import tone
 from tests.factories import PASSWORD, AgentFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        )
-        yield browser
-        browser.close()
+    with chromium(PLAYS_UNASKED) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """The dashboard in a real browser: live tiles move, say when they are stale, and the page holds on any screen."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from calls.models import Call
 from configuration.models import Role
@@ -17,17 +16,6 @@ from tests.browser.test_record_page import tone
 from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, RecordingFactory, SkillGroupFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

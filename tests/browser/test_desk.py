@@ -1,7 +1,6 @@
 """The desk and its device check in a real browser, with the browser's make-believe microphone and camera."""
 
 import datetime as dt
-import os
 import struct
 import wave
 from collections.abc import Callable, Iterator
@@ -27,8 +26,6 @@ from tests.factories import (
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 PHONE, SCREEN = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
 MAKE_BELIEVE = ["--no-sandbox", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"]

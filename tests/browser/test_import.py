@@ -1,10 +1,9 @@
 """One whole walk in a real browser: a list's button, a file, what it would do, the decision, the list."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from callcenter_site import sheets
 from configuration.importing.run import work_on
@@ -13,27 +12,22 @@ from tests.factories import PASSWORD, AccountFactory, AgentFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
 
 @pytest.fixture
-def page(live_server, transactional_db) -> Iterator[Page]:
+def page(browser, live_server, transactional_db) -> Iterator[Page]:
     boss = AgentFactory(account=AccountFactory(), kind=Role.Kind.ADMINISTRATOR)
     BlockedNumber.objects.create(account=boss.account, number="+8613800138002", reason="old")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.faults = []
-        page.on("pageerror", lambda error: page.faults.append(str(error.stack)))
-        page.on("console", lambda said: page.faults.append(said.text) if said.type == "error" else None)
-        page.goto(f"{live_server.url}/admin/login/")
-        page.fill("[name=username]", boss.email)
-        page.fill("[name=password]", PASSWORD)
-        page.press("[name=password]", "Enter")
-        page.wait_for_url("**/admin/**")
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error.stack)))
+    page.on("console", lambda said: page.faults.append(said.text) if said.type == "error" else None)
+    page.goto(f"{live_server.url}/admin/login/")
+    page.fill("[name=username]", boss.email)
+    page.fill("[name=password]", PASSWORD)
+    page.press("[name=password]", "Enter")
+    page.wait_for_url("**/admin/**")
+    yield page
+    page.close()
 
 
 def test_from_the_lists_button_to_the_list_again(page, live_server, tmp_path):

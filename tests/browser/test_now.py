@@ -1,12 +1,11 @@
 """The page of now in a real browser: numbers follow the calls as events come, and the view stands in the address."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from agents.models import Agent, Status
 from agents.presence import change_status
@@ -16,17 +15,6 @@ from tests.analytics.events import Story, take_in
 from tests.factories import PASSWORD, AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

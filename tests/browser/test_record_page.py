@@ -3,7 +3,6 @@
 import datetime as dt
 import io
 import math
-import os
 import struct
 import wave
 from collections.abc import Iterator
@@ -11,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from configuration.models import AuditEntry, Role
+from tests.browser.conftest import PLAYS_UNASKED, chromium
 from tests.factories import (
     PASSWORD,
     AgentFactory,
@@ -26,18 +26,11 @@ from tests.factories import (
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        )
-        yield browser
-        browser.close()
+    with chromium(PLAYS_UNASKED) as running:
+        yield running
 
 
 def tone(seconds: int, *, is_silent: bool = False) -> bytes:

@@ -1,14 +1,13 @@
 """Signing in, in a real browser, as each of those who do."""
 
 import datetime as dt
-import os
 from base64 import b32decode
 from collections.abc import Iterator
 
 import pytest
 from django.utils import timezone
 from django_otp.oath import totp
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from agents import second_factor
 from agents.models import Agent, Authenticator, StatusChange
@@ -16,17 +15,6 @@ from configuration.models import Account, Role
 from tests.factories import PASSWORD, AccountFactory, AgentFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """A wallboard in a real browser: by a link alone it fills the screen, follows the calls, says when it is stale and goes dark."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from analytics import wallboard
 from analytics.models import Display
@@ -15,17 +14,6 @@ from tests.analytics.events import Story, take_in
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# Playwright's loop makes Django refuse its database calls in the same thread, which here are the test's own.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def sum_up(*, actor: Actor, period: Period, filters: Filters) -> Sums:
     for source in Source:
         table = _table(source, set(filters.narrowed), actor)
         if table is not None:
-            for _found, counters in _read(table, actor, period, filters.narrowed, known_to=known_to):
+            for _found, counters in _asked(table, period, filters.narrowed, known_to=known_to).rows(actor):
                 sums.add(source, counters)
     return sums
 
@@ -264,7 +264,8 @@ def series(*, actor: Actor, period: Period, filters: Filters, step: str) -> list
     for source in Source:
         table = _table(source, set(filters.narrowed), actor)
         if table is not None and parts:
-            for (when, *_keys), counters in _read(table, actor, period, filters.narrowed, step=step, known_to=known_to):
+            asked = _asked(table, period, filters.narrowed, step=step, known_to=known_to)
+            for (when, *_keys), counters in asked.rows(actor):
                 sums[place_of[when]].add(source, counters)
     return _steps(parts, sums, period, step)
 
@@ -325,7 +326,8 @@ def split(source: Source, dimension: str, *, actor: Actor, period: Period, filte
     table = _table(source, {dimension, *filters.narrowed}, actor)
     if table is not None:
         keys, known_to = (KEYS[dimension],), _days_to(actor)
-        for (_when, key), counted in _read(table, actor, period, filters.narrowed, keys=keys, known_to=known_to):
+        asked = _asked(table, period, filters.narrowed, keys=keys, known_to=known_to)
+        for (_when, key), counted in asked.rows(actor):
             found[key].add(source, counted)
     return dict(found)
 
@@ -339,32 +341,13 @@ def _days_to(actor: Actor) -> dt.date | None:
     return None if mark is None else days_to(mark.account, mark)
 
 
-def _read(
-    table: Table,
-    actor: Actor,
-    period: Period,
-    narrowed: Narrowed,
-    *,
-    keys: Sequence[str] = (),
-    step: str = "",
-    known_to: dt.date | None,
-    counters: Sequence[str] = (),
-) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
-    """Sums by step and keys: `(when, *keys)` with the counters. `when` is a slot, the first day of a step of days, a
-    weekday (1 is Monday) with its hour, or None if no step is asked for; the same one may come twice.
-
-    One query where the days that are not added up yet are one at most, else two.
-    """
-    asked = _asked(table, period, narrowed, keys=keys, step=step, known_to=known_to, counters=counters)
-    if step == WEEKDAY_HOUR:
-        yield from _weekday_hours(asked.slots(actor), period, keys, asked.names)
-        return
-    yield from asked.rows(actor)
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is to be read of a table for a period: the days from their totals, the rest from the slots."""
+    """What is to be read of a table for a period: the days from their totals, the rest from the slots.
+
+    Sums come by step and keys: `(when, *keys)` with the counters. `when` is a slot, the first day of a step of days, a
+    weekday (1 is Monday) with its hour, or None if no step is asked for; the same one may come twice.
+    """
 
     table: Table
     period: Period
@@ -393,7 +376,11 @@ class _Asked:
         return parts
 
     def rows(self, actor: Actor, besides: Sequence[Any] = ()) -> Iterator[tuple[tuple[Any, ...], dict[str, int | float]]]:
-        """`besides`: parts of another period, read along; their `when` is None."""
+        """One query where the days that are not added up yet are one at most, else two. `besides`: parts of another period,
+        read along; their `when` is None."""
+        if self.step == WEEKDAY_HOUR:
+            yield from _weekday_hours(self.slots(actor), self.period, self.keys, self.names)
+            return
         parts = [*self.parts(actor), *besides]
         if parts:
             together = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
@@ -486,7 +473,7 @@ def _offset(moment: dt.datetime, period: Period) -> dt.timedelta:
 
 
 def _places(parts: Sequence[Stretch], step: str) -> dict[Any, int]:
-    """By what `_read` calls it, the place of each step."""
+    """By what rows call it, the place of each step."""
     if step in OF_DAYS:
         return {beginning(part.first, step): place for place, part in enumerate(parts)}
     places = {}
@@ -635,8 +622,8 @@ def _sums(
         if table is None:
             continue
         counters = tuple(sorted({name for metric in question.metrics if metric.source is source for name in metric.counters}))
-        read = _read(table, actor, period, question.narrowed, keys=keys, step=question.time, known_to=known_to, counters=counters)
-        for key, counted in read:
+        asked = _asked(table, period, question.narrowed, keys=keys, step=question.time, known_to=known_to, counters=counters)
+        for key, counted in asked.rows(actor):
             if since is None or key[0] >= since:
                 found[key].add(source, counted)
     return found

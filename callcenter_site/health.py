@@ -46,18 +46,20 @@ def _works(name: str, check: Callable[[], bool]) -> bool:
 
 def _database() -> bool:
     if connection.vendor != "mysql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone() == (1,))
+        return _answers(connection)
     probe: Any = connection.copy()
     times = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), DATABASE_SECONDS)
     probe.settings_dict = probe.settings_dict | {"OPTIONS": probe.settings_dict["OPTIONS"] | times}
     try:
-        with probe.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone() == (1,))
+        return _answers(probe)
     finally:
         probe.close()
+
+
+def _answers(database: Any) -> bool:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return bool(cursor.fetchone() == (1,))
 
 
 _migrated = False

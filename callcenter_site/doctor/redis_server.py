@@ -1,6 +1,7 @@
 """Redis, as a cache and as the queue of jobs: does it answer, may it forget, does it keep."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -22,12 +23,11 @@ def check_cache(examined: Examined) -> None:
         return
     told = _check_server(examined, settings.REDIS_URL)
     _check_memory(examined, told)
-    policy = told.get("maxmemory_policy", "")
-    examined.within(
-        "when it is full",
-        f"It goes by {policy or 'a policy it does not tell'}.",
+    _check_policy(
+        examined,
+        told,
         # Copies all have an end, so any policy finds some to throw out; without one it takes nothing new.
-        is_ok=policy != "noeviction" or not int(told.get("maxmemory", 0)),
+        is_ok=lambda policy: policy != "noeviction" or not int(told.get("maxmemory", 0)),
         mend="Set maxmemory-policy volatile-lru: with noeviction a full Redis takes nothing new, and pages get slow.",
         is_grave=False,
     )
@@ -40,11 +40,10 @@ def check_broker(examined: Examined) -> None:
         return
     told = _check_server(examined, settings.CELERY_BROKER_URL)
     _check_memory(examined, told)
-    policy = told.get("maxmemory_policy", "")
-    examined.within(
-        "when it is full",
-        f"It goes by {policy or 'a policy it does not tell'}.",
-        is_ok=not policy.startswith("allkeys"),
+    _check_policy(
+        examined,
+        told,
+        is_ok=lambda policy: not policy.startswith("allkeys"),
         mend="Set maxmemory-policy volatile-lru (or noeviction): the queue of jobs must not be thrown out.",
     )
     keeps = bool(int(told.get("aof_enabled", 0))) or int(told.get("rdb_last_save_time", 0)) > int(_started_at(told)) + 1
@@ -113,6 +112,14 @@ def _check_memory(examined: Examined, told: dict[str, Any]) -> None:
         mend="Raise maxmemory.",
         is_grave=False,
     )
+
+
+def _check_policy(
+    examined: Examined, told: dict[str, Any], *, is_ok: Callable[[str], bool], mend: str, is_grave: bool = True
+) -> None:
+    policy = str(told.get("maxmemory_policy", ""))
+    said = f"It goes by {policy or 'a policy it does not tell'}."
+    examined.within("when it is full", said, is_ok=is_ok(policy), mend=mend, is_grave=is_grave)
 
 
 def _started_at(told: dict[str, Any]) -> float:

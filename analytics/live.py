@@ -26,6 +26,7 @@ from agents.querysets import own_groups, sees_account
 from analytics import reports
 from analytics.metrics import METRICS
 from analytics.models import CallTotal, GroupTotal
+from callcenter_site.bulk import parts
 from callcenter_site.slots import day_bounds
 from calls.adapters.asterisk_live import feeds_of
 from calls.models import Call, CallLeg, CallState, EntryOutcome, LegKind, Outcome, QueueEntry
@@ -38,7 +39,6 @@ STALE_SECONDS = 5.0
 OPEN_STATES = [state for state in CallState if state != CallState.ENDED]
 MAX_OPEN_CALLS = 5000
 """More than this are not calls but a fault; the count stops there so that the answer stays quick."""
-IDS_AT_ONCE = 500
 LONGEST_CALL = dt.timedelta(hours=2)
 """How far back the offer may lie of a leg whose wrap-up still runs: it bounds what is read."""
 LONGEST_WRAP_UP = dt.timedelta(hours=1)
@@ -290,14 +290,9 @@ def _read_open(account_id: int | None) -> _Open:
     ids = [pk for pk, _, _ in rows]
     return _Open(
         rows,
-        [row for some in _some(ids) for row in entries.filter(call_id__in=some)],
-        [row for some in _some(ids) for row in leg_rows.filter(call_id__in=some)],
+        [row for some in parts(ids) for row in entries.filter(call_id__in=some)],
+        [row for some in parts(ids) for row in leg_rows.filter(call_id__in=some)],
     )
-
-
-def _some(ids: list[int]) -> Iterator[list[int]]:
-    for first in range(0, len(ids), IDS_AT_ONCE):
-        yield ids[first : first + IDS_AT_ONCE]
 
 
 def _people(account_id: int, open_calls: _Open, at: dt.datetime) -> list[Doing]:
@@ -332,7 +327,7 @@ def _rank(activity: str) -> int:
 
 def _wrapping_up(account_id: int, agent_ids: list[int], at: dt.datetime) -> Iterator[tuple[int | None, str, dt.datetime]]:
     """Agents whose last call has just ended. Wrap-up ends when the platform says so, or after the group's time for it."""
-    for ids in _some(agent_ids):
+    for ids in parts(agent_ids):
         just_ended = CallLeg.objects.filter(
             account_id=account_id,
             agent_id__in=ids,

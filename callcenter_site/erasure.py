@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from django.db import connection, models
 from django.db.models import Q
 
+from callcenter_site.bulk import parts
+
 
 class Lifetime(enum.Enum):
     """Until when rows are kept; the periods themselves stand in `retention/policy.py`."""
@@ -43,9 +45,6 @@ class Kept:
     account: str = "account"
     """The field that says whose row it is; empty: nobody's."""
 
-
-NAMED_AT_ONCE = 500
-"""Ids in one statement."""
 
 Cursor = tuple[Any, int]
 """How far a walk came: the clock and the id of the last row looked at."""
@@ -104,8 +103,8 @@ def delete_rows(rows: "models.QuerySet[Any]") -> int:
 
 def delete_by_id(model: type[models.Model], ids: Sequence[int]) -> None:
     """Like `delete_rows`, as many of them at a time as a statement should name."""
-    for first in range(0, len(ids), NAMED_AT_ONCE):
-        delete_rows(model._default_manager.filter(pk__in=ids[first : first + NAMED_AT_ONCE]))
+    for some in parts(ids):
+        delete_rows(model._default_manager.filter(pk__in=some))
 
 
 def update_rows(rows: "models.QuerySet[Any]", **values: Any) -> int:

@@ -22,6 +22,7 @@ from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
 from callcenter_site import legal_holds
+from callcenter_site.bulk import parts
 from callcenter_site.celery import nudge
 from callcenter_site.subjects import SubjectKind
 from configuration.models import Account
@@ -106,11 +107,7 @@ def _answer(request: AccessRequest, mine: Any, clock: Callable[[], dt.datetime])
                     with archive.open(f"{store.name}.json", "w") as part, io.TextIOWrapper(part, encoding="utf-8") as text:
                         _write(
                             text,
-                            (
-                                row
-                                for first in range(0, len(ids), SHOWN_AT_ONCE)
-                                for row in store.show(subject, ids[first : first + SHOWN_AT_ONCE])
-                            ),
+                            (row for some in parts(ids, SHOWN_AT_ONCE) for row in store.show(subject, list(some))),
                         )
                 if mine.update(heartbeat_at=clock()) != 1:
                     return

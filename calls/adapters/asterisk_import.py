@@ -19,13 +19,14 @@ import stat
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from django.utils import timezone
 
+from callcenter_site.bulk import parts
 from calls.adapters.asterisk import Event
 from calls.adapters.queue_log import LONGEST_LINE, LineProblem, QueueLog, parse_line
 from calls.envelope import call_key_of
@@ -255,13 +256,13 @@ class QueueLogImport:
         if self.is_dry_run:
             self.summary.n_events += len(events)
             return
-        for start in range(0, len(events), EVENTS_AT_ONCE):
-            self._post(self._unsealed(events[start : start + EVENTS_AT_ONCE]))
+        for some in parts(events, EVENTS_AT_ONCE):
+            self._post(self._unsealed(some))
         get_ready(at=timezone.now())
         while fold_due(at=timezone.now(), limit=EVENTS_AT_ONCE):
             pass
 
-    def _unsealed(self, events: list[Event]) -> list[Event]:
+    def _unsealed(self, events: Sequence[Event]) -> list[Event]:
         """Without the events of calls whose events have left the inbox: it would not know them again."""
         keys = {call_key_of(self.account.pk, event["subject"]) for event in events if event["type"] not in AGENT_TYPES}
         stored = Call.objects.for_account(self.account).filter(call_key__in=keys, sealed_at__isnull=False)

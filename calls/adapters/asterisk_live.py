@@ -29,6 +29,7 @@ from django.utils import timezone
 
 from agents.matching import find_agents
 from agents.models import Agent
+from callcenter_site.bulk import parts
 from calls import tasks
 from calls.adapters.asterisk import Event, Site
 from calls.adapters.asterisk_ami import ActionRefused, Frame, LoginRefused, Manager, ManagerError
@@ -371,8 +372,8 @@ def known_calls(*, account: Account, source: str) -> dict[str, KnownCall]:
     """The open calls of a source, with who talks and rings in them under the names the source has for them."""
     found: dict[str, KnownCall] = {}
     keys = list(Call.objects.for_account(account).filter(state__in=OPEN_STATES).values_list("call_key", flat=True))
-    for start in range(0, len(keys), 500):
-        rows = CallEvent.objects.for_account(account).filter(call_key__in=keys[start : start + 500])
+    for some in parts(keys):
+        rows = CallEvent.objects.for_account(account).filter(call_key__in=some)
         rows = rows.exclude(state=EventState.DEAD)
         calls: dict[str, list[FoldedEvent]] = defaultdict(list)
         own: set[str] = set()

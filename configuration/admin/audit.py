@@ -19,6 +19,7 @@ from unfold.decorators import display
 from callcenter_site.admin import GrowingAdmin, GrowingList
 from callcenter_site.admin_filters import Choice, PeriodFilter, RelatedChoice, RelatedFilter
 from callcenter_site.audit import Look, log_export
+from callcenter_site.bulk import parts
 from callcenter_site.ids import read_id
 from callcenter_site.sheets import CSV_TYPE, csv_chunks
 from configuration import audit_log
@@ -198,8 +199,7 @@ def _linked(named: Named) -> str:
 
 def _rows(entries: list[AuditEntry], request: HttpRequest) -> Any:
     yield [_("when"), _("who"), _("what"), _("on"), _("field"), _("from"), _("to"), _("request")]
-    for start in range(0, len(entries), 500):
-        part = entries[start : start + 500]
+    for part in parts(entries):
         for entry, line in zip(part, audit_log.read(part, request), strict=True):
             head = [_moment(entry), line.who.text, line.deed, line.row.text]
             if not line.changes:

@@ -19,6 +19,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from callcenter_site.admin import PortalAdmin
+from callcenter_site.bulk import parts
 from configuration.sorting import next_order, put_in_order
 
 MOST_IDS = 2_000
@@ -101,9 +102,9 @@ class ListAdmin(PortalAdmin):
 
     def _delete_in_batches(self, request: HttpRequest, queryset: Any) -> int:
         ids, n = list(queryset.order_by().values_list("pk", flat=True)), 0
-        for start in range(0, len(ids), DELETED_AT_ONCE):
+        for some in parts(ids, DELETED_AT_ONCE):
             with transaction.atomic():
-                rows = self.get_queryset(request).filter(pk__in=ids[start : start + DELETED_AT_ONCE])
+                rows = self.get_queryset(request).filter(pk__in=some)
                 n += len(self.log_deletions(request, rows))
                 self.delete_queryset(request, rows)
         return n

@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
+from callcenter_site.bulk import parts
 from callcenter_site.columns import changed_since, columns_of
 from callcenter_site.names import alike
 from configuration.access import SEE_FULL_NUMBER, holds
@@ -281,8 +282,7 @@ class Sheet:
         columns = self.columns_shown_to(self.actor)
         yield [column.title for column in columns]
         in_full = self.actor.has_perm(SEE_FULL_NUMBER)
-        for start in range(0, len(ids), 1000):
-            part = ids[start : start + 1000]
+        for part in parts(ids, 1000):
             page = {row.pk: row for row in self.rows().filter(pk__in=part).order_by()}
             for pk in part:
                 if pk in page:

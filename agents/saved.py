@@ -10,6 +10,7 @@ from typing import Any, Self
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -54,6 +55,11 @@ def may_share(person: Any) -> bool:
 
 def may_change(person: Any, saved: Saved) -> bool:
     return bool(saved.owner_id == person.pk)
+
+
+def named(request: HttpRequest) -> tuple[str, bool]:
+    """What the menu's form says: the name, and whether it is for everybody."""
+    return request.POST.get("name", ""), bool(request.POST.get("is_shared"))
 
 
 def checked_name(name: str) -> str:

@@ -113,7 +113,7 @@ def save(request: HttpRequest) -> HttpResponse:
     person = asking.watcher(request)
     if request.method != "POST":
         raise Http404
-    name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+    name, is_shared = saved.named(request)
     try:
         report = report_runs.save_report(person=person, name=name, data=request.GET, is_shared=is_shared, at=timezone.now())
     except ValidationError as error:

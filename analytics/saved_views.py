@@ -67,7 +67,7 @@ def save(request: HttpRequest, page: str) -> HttpResponse:
     query = query_of(request, page)
     try:
         _refuse_unreadable(request, page)
-        name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+        name, is_shared = saved.named(request)
         row = saved.keep(
             SavedView, person=person, name=name, is_shared=is_shared, most=MOST_SAVED, among={"page": page}, query=query
         )
@@ -109,7 +109,7 @@ def _changed(request: HttpRequest, pk: int, act: Callable[[SavedView], None]) ->
 
 
 def _rename(request: HttpRequest, row: SavedView) -> None:
-    name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+    name, is_shared = saved.named(request)
     try:
         saved.change(person=request.user, saved=row, name=name, is_shared=is_shared)
     except ValidationError as error:

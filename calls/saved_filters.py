@@ -114,7 +114,7 @@ class KeepsFilters:
         query = self._query_of(request)
         try:
             page.get_changelist_instance(request)  # filters that cannot be read are none to keep
-            name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+            name, is_shared = saved.named(request)
             row = save_filter(person=request.user, name=name, query=query, is_shared=is_shared, search=self._search_of(request))
         except IncorrectLookupParameters:
             messages.error(request, _("These filters cannot be read, so they were not saved."))
@@ -130,7 +130,7 @@ class KeepsFilters:
 
     def change_filter_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         row = self._asked(request, pk, posted=True)
-        name, is_shared = request.POST.get("name", ""), bool(request.POST.get("is_shared"))
+        name, is_shared = saved.named(request)
         try:
             _check_sharing(row.search, is_shared)
             saved.change(person=request.user, saved=row, name=name, is_shared=is_shared)

@@ -8,6 +8,7 @@ from typing import Any
 import factory
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.test import Client
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
@@ -212,3 +213,9 @@ class VoicemailFactory(RecordingFactory):
     class Meta:
         model = Voicemail
         exclude = ["content"]
+
+
+def signed_in(person: Agent) -> Client:
+    client = Client()
+    client.force_login(person, backend="agents.sign_in.RoleBackend")
+    return client

@@ -12,7 +12,7 @@ from django.urls import reverse
 from agents.models import Agent, DeviceCheck, Status, StatusChange
 from agents.presence import change_status, force_offline, mark_gone, restore_online
 from configuration.models import BreakReason, Role
-from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory, signed_in
 
 NOW = dt.datetime(2026, 3, 4, 3, 0, tzinfo=dt.UTC)  # 11:00 in Shanghai
 JSON = {"HTTP_ACCEPT": "application/json"}
@@ -42,12 +42,6 @@ def reasons(account) -> list[BreakReason]:
         BreakReason.objects.create(account=account, name=name, order=order, is_active=name != "Old habit")
         for order, name in enumerate(names)
     ]
-
-
-def signed_in(person: Agent) -> Client:
-    client = Client()
-    client.force_login(person, backend="agents.sign_in.RoleBackend")
-    return client
 
 
 def post(client: Client, name: str, **data) -> tuple[int, dict]:

@@ -9,7 +9,7 @@ from django.test import Client
 from analytics import report_runs
 from analytics.models import ReportRun, SavedReport
 from configuration.models import Role
-from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, SkillGroupFactory, signed_in
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)
@@ -26,12 +26,6 @@ def frozen(files_in_a_folder):
 @pytest.fixture
 def boss(account):
     return AgentFactory(account=account, kind=Role.Kind.ADMINISTRATOR)
-
-
-def signed_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from analytics.models import ReportMail, ReportReader, ReportRun, SavedReport
 from callcenter_site import file_runs
 from configuration.models import AuditEntry, Role
 from tests.analytics.events import Story, take_in
-from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory, signed_in
 
 pytestmark = pytest.mark.django_db
 NOW = dt.datetime(2026, 3, 2, 4, 20, tzinfo=dt.UTC)  # Monday, 12:20 in Shanghai
@@ -90,12 +90,6 @@ def written(run, at=NOW) -> ReportRun:
 def rows_of(run) -> list[list[str]]:
     with default_storage.open(run.key) as file:
         return list(csv.reader(io.StringIO(file.read().decode("utf-8-sig"))))
-
-
-def signed_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 # --- Written ---------------------------------------------------------------------------------------------------------

@@ -2,24 +2,17 @@
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from analytics import saved_views
 from analytics.models import SavedView
 from configuration.models import Role
-from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
+from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory, signed_in
 
 pytestmark = pytest.mark.django_db
 
 ADDRESSES = {"period": "/admin/dashboard/", "agents": "/admin/dashboard/agents/", "quality": "/admin/dashboard/quality/"}
-
-
-def signed_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

@@ -3,23 +3,16 @@
 import pytest
 from auditlog import get_logentry_model
 from django.db import connection
-from django.test import Client
 from django.urls import reverse
 
 from calls import saved_filters
 from calls.models import SavedFilter
 from configuration.models import Role
-from tests.factories import AccountFactory, AgentFactory, CallFactory
+from tests.factories import AccountFactory, AgentFactory, CallFactory, signed_in
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/calls/call/"
-
-
-def signed_in(person) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Who may set which status, who is there, and what ends by itself."""
 
 import datetime as dt
-import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from agents.presence import (
     set_statuses,
 )
 from configuration.models import AuditEntry, BreakReason, Role
+from tests.at_once import at_once
 from tests.factories import AccountFactory, AgentFactory, MemberFactory, SkillGroupFactory
 
 pytestmark = pytest.mark.django_db
@@ -433,24 +434,15 @@ class TestThereOrGone:
 
 
 def together(*works: Any) -> list[Any]:
-    """Runs pieces of work at the same moment, each on a connection of its own, and returns what each gave or raised."""
-    barrier, results = threading.Barrier(len(works)), [None] * len(works)
+    """What each of these gave at the same moment, or was refused with."""
 
-    def run(index: int) -> None:
-        barrier.wait(5)
+    def answer(work: Any) -> Any:
         try:
-            results[index] = works[index]()
+            return work()
         except ValidationError as error:
-            results[index] = error
-        finally:
-            connection.close()
+            return error
 
-    threads = [threading.Thread(target=run, args=[index]) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
+    return at_once(*(partial(answer, work) for work in works))
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="threads cannot share SQLite's database in memory")

@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -14,6 +15,7 @@ from analytics.models import CallTotal, QueueInterval
 from callcenter_site.slots import SLOT
 from calls.models import StaleCallSlot
 from tests.analytics.events import Story, post
+from tests.at_once import at_once
 from tests.factories import AccountFactory, AgentFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,25 +38,6 @@ def stories(account, n: int) -> list[Story]:
         Story(account, TEN + SLOT * (number % 6), f"call{number}").queued(1, "unheard of").answered(9, "A").ended(60)
         for number in range(n)
     ]
-
-
-def at_once(*jobs: Callable[[], object]) -> None:
-    faults: list[BaseException] = []
-
-    def run(job: Callable[[], object]) -> None:
-        try:
-            insist(job)
-        except BaseException as fault:
-            faults.append(fault)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert faults == []
 
 
 def insist(job: Callable[[], object]) -> None:
@@ -88,7 +71,7 @@ def test_workers_that_count_while_calls_come_in_double_and_lose_nothing():
         for _ in range(5):
             list(rollup.rebuild(account=account, start=TEN, end=TEN + 6 * SLOT, at=LATER))
 
-    at_once(take_in, drain, drain, recount)
+    at_once(*(partial(insist, job) for job in (take_in, drain, drain, recount)))
     while rollup.drain_stale_slots(at=LATER):
         pass
     assert not StaleCallSlot.objects.exists()
@@ -125,6 +108,6 @@ def test_an_account_that_is_being_filled_is_left_to_its_worker():
         finally:
             done.set()
 
-    at_once(hold, fill)
+    at_once(*(partial(insist, job) for job in (hold, fill)))
     assert set(StaleCallSlot.objects.values_list("account_id", flat=True)) == {busy.pk}
     assert list(CallTotal.objects.values_list("account_id", flat=True)) == [free.pk]

@@ -1,7 +1,6 @@
 """Lost ticks and doubled beats do nothing: every job runs, twice at once and once more, and ends in the same tables."""
 
 import datetime as dt
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from calls.demo.simulator import history
 from calls.ingest import accept_events
 from calls.models import Call, CallEvent, EventState
 from retention.models import DeletionRequest, FileDeletion
+from tests.at_once import at_once
 from tests.factories import AccountFactory, AgentFactory, CallFactory, RecordingFactory
 
 OUTSIDE = {"callcenter_site.JobState", "django_celery_beat.PeriodicTask", "django_celery_beat.PeriodicTasks"}
@@ -73,22 +73,7 @@ def twice_at_once(name: str) -> None:
         run(name)
         run(name)
         return
-    failed: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            run(name)
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=one) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed, failed
+    at_once(*[lambda: run(name)] * 2)
 
 
 def test_every_job_twice_at_once_and_once_more_ends_the_same(work):

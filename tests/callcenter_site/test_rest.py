@@ -3,9 +3,9 @@
 import datetime as dt
 import io
 import json
-import threading
 import time
 import wave
+from functools import partial
 from typing import Any
 
 import jsonschema
@@ -14,7 +14,7 @@ import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
@@ -39,6 +39,7 @@ from configuration.models import (
 )
 from retention import access_request, deletion, holds
 from retention.models import LegalHold
+from tests.at_once import at_once
 from tests.factories import AgentFactory, CallFactory, RecordingFactory, SkillGroupFactory, VoicemailFactory
 
 pytestmark = pytest.mark.django_db
@@ -467,23 +468,7 @@ class TestAtOnce:
             assert answer["Retry-After"]
 
     def together(self, work: Any, n: int = 4) -> list[Any]:
-        answers: list[Any] = []
-        gate = threading.Barrier(n)
-
-        def run(number: int) -> None:
-            gate.wait()
-            try:
-                answers.append(work(number))
-            finally:
-                connections.close_all()
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(n)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(answers) == n
-        return answers
+        return at_once(*(partial(work, number) for number in range(n)))
 
     def test_the_same_request_many_times_at_once_makes_one_row(self, account, api_key, monkeypatch):
         """Also where one is turned away by the database with its claim still standing: another takes that over."""

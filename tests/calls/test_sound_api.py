@@ -4,13 +4,11 @@ import base64
 import datetime as dt
 import hashlib
 import os
-import threading
 import time
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.files.storage import default_storage
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -18,6 +16,7 @@ from calls import incoming, spool
 from calls.models import AudioState, Call, IncomingSound, Recording, Voicemail
 from configuration.api_keys import create_api_key
 from configuration.models import ApiKey, AuditEntry
+from tests.at_once import at_once
 from tests.calls.sounds import OTHER_WAV, WAV, read
 from tests.factories import AgentFactory, CallFactory, RecordingFactory, SkillGroupFactory, VoicemailFactory
 
@@ -540,7 +539,7 @@ def test_what_a_dead_process_left_in_the_spool_is_swept(spool_of_this_test):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_same_file_sent_by_several_at_once_is_one_recording(call, api_key):
-    answers, put_off, start = [], [], threading.Barrier(4)
+    put_off = []
 
     def send_once():
         return Client().generic(
@@ -553,20 +552,12 @@ def test_the_same_file_sent_by_several_at_once_is_one_recording(call, api_key):
         )
 
     def go():
-        start.wait()
-        try:
-            while (answer := send_once()).status_code == 503:  # SQLite lets one write at a time; the sender comes again
-                put_off.append(answer.status_code)
-                time.sleep(0.05)
-            answers.append(answer.status_code)
-        finally:
-            connection.close()
+        while (answer := send_once()).status_code == 503:  # SQLite lets one write at a time; the sender comes again
+            put_off.append(answer.status_code)
+            time.sleep(0.05)
+        return answer.status_code
 
-    threads = [threading.Thread(target=go) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(*[go] * 4)
     later = timezone.now() + incoming.LEASE  # who was put off between two writes left the file to the next pass
     incoming.store_due(at=later)
     incoming.attach_due(at=later)

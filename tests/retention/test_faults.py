@@ -4,7 +4,6 @@ Those who meet are threads with connections of their own, which SQLite in memory
 """
 
 import datetime as dt
-import threading
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
@@ -21,6 +20,7 @@ from configuration.models import Role
 from retention import deletion, outbox, policy, purge
 from retention.models import DeletionRequest, ErasureStep, FileDeletion, LedgerEntry, PurgeRun, StoragePlan
 from retention.tasks import purge_expired
+from tests.at_once import at_once
 from tests.factories import AccountFactory, AgentFactory, CallFactory
 from tests.retention.test_purge import AT, FIRST_KEPT, LAST_EXPIRED, below, files, moment, rows, whole_call
 
@@ -35,28 +35,6 @@ needs_bucket = pytest.mark.skipif(not portal.COS_BUCKET, reason="a bucket")
 @pytest.fixture
 def account(db):
     return AccountFactory(time_zone=SHANGHAI)
-
-
-def at_once(*works):
-    """Runs these at the same moment, each on a connection of its own; what they answered."""
-    start, found, failed = threading.Barrier(len(works)), {}, []
-
-    def run(n, work):
-        try:
-            start.wait(30)
-            found[n] = work()
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failed == []
-    return [found[n] for n in range(len(works))]
 
 
 # --- Killed ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The chain has no gap, no fork, and no link that was changed."""
 
 import datetime as dt
-import threading
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,6 +13,7 @@ from django.db import connection, transaction
 from retention import anchors, ledger, signing
 from retention.ledger import LedgerKind, append, hash_of
 from retention.models import LedgerAnchor, LedgerEntry, LedgerHead, SigningKey
+from tests.at_once import at_once
 
 AT = dt.datetime(2026, 7, 16, 2, 0, 0, 123456, tzinfo=dt.UTC)
 
@@ -53,24 +53,13 @@ def test_an_entry_stands_in_the_transaction_of_what_it_tells_of(account):
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="threads cannot share SQLite's database in memory")
 @pytest.mark.django_db(transaction=True)
 def test_many_who_append_at_once_make_one_chain(account):
-    failed = []
     LedgerHead.objects.get_or_create(pk=ledger.HEAD_ID, defaults={"entry_hash": ledger.BEGINNING})
 
     def write():
-        try:
-            for n in range(10):
-                add(account, counts={"n": n})
-        except Exception as error:
-            failed.append(error)
-        finally:
-            connection.close()
+        for n in range(10):
+            add(account, counts={"n": n})
 
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    at_once(*[write] * 4)
     stored = list(LedgerEntry.objects.order_by("position"))
     assert [entry.position for entry in stored] == list(range(1, 41))
     assert [bytes(entry.previous_hash) for entry in stored[1:]] == [bytes(entry.entry_hash) for entry in stored[:-1]]

@@ -33,7 +33,7 @@ def next_week(request: HttpRequest) -> HttpResponseBase:
     groups = list(SkillGroup.objects.visible_to(user).filter(is_active=True).select_related("account").order_by("name"))
     group = next((one for one in groups if str(one.pk) == request.GET.get("skill_group", "")), groups[0] if groups else None)
     form = AimForm(forecast.START | {name: request.GET[name] for name in forecast.START if name in request.GET})
-    found = _forecast(group, form.cleaned_data) if group is not None and form.is_valid() else None
+    found = forecast.kept(group, at=timezone.now(), **form.cleaned_data) if group is not None and form.is_valid() else None
     kind = request.GET.get("download", "")
     if found is not None and group is not None and kind in ("csv", "xlsx"):
         return _download(request, group, found, kind)
@@ -54,10 +54,6 @@ def next_week(request: HttpRequest) -> HttpResponseBase:
         "query": request.GET.urlencode(),
     }
     return render(request, "analytics/forecast.html", context)
-
-
-def _forecast(group: SkillGroup, given: dict[str, Any]) -> Forecast:
-    return forecast.kept(group, at=timezone.now(), **given)
 
 
 def _open(found: Forecast) -> list[HalfHour]:

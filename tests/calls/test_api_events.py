@@ -230,6 +230,9 @@ def test_a_broker_that_is_gone_is_not_waited_for_again_and_again(post, monkeypat
         tries.append(True)
         raise OSError("connection refused")
 
+    if tasks._late_nudge is not None:  # of the test before
+        tasks._late_nudge.cancel()
+    monkeypatch.setattr(tasks, "_late_nudge", None)
     monkeypatch.setattr(tasks, "_next_nudge", 0.0)
     monkeypatch.setattr(tasks.fold_events, "apply_async", gone)
     for number in range(5):

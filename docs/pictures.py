@@ -40,9 +40,6 @@ PICTURES = {
     "now": Picture("/admin/now/", height=1300, who=SUPERVISOR),
     "dashboard": Picture("/admin/dashboard/?period=last_7_days", height=1300, who=SUPERVISOR),
     "agents-figures": Picture("/admin/dashboard/agents/?period=yesterday", height=1200, who=SUPERVISOR),
-    "agent-figures": Picture(
-        "/admin/dashboard/agents/?period=yesterday", height=1200, who=SUPERVISOR, click="main a[href*='/dashboard/agents/']"
-    ),
     "quality": Picture("/admin/dashboard/quality/?period=last_7_days", height=1300, who=SUPERVISOR),
     "reports": Picture(
         "/admin/reports/?metrics=offered&metrics=service_level&metrics=asa&group_by=day&group_by=skill_group&period=last_week",
@@ -87,8 +84,6 @@ PICTURES = {
     "privacy": Picture("/admin/privacy/", height=1400),
     "promise": Picture("/privacy/", height=1200, who=""),
     "purge-runs": Picture("/admin/retention/purgerun/"),
-    "ledger": Picture("/admin/retention/ledgerentry/"),
-    "backups": Picture("/admin/retention/backupobject/"),
     # The desk
     "desk": Picture("/desk/", who=AGENT),
     "device-check": Picture("/desk/device-check/", height=1100, who=AGENT),

@@ -23,6 +23,12 @@ def test_everybody_may_read_it_without_a_query_of_any_account(client, django_ass
             assert str(right.label).replace("'", "&#x27;") in page
 
 
+def test_it_says_for_how_long_sign_in_pauses_and_a_session_lasts(client, settings):
+    settings.AXES_FAILURE_LIMIT, settings.AXES_COOLOFF_TIME, settings.SESSION_COOKIE_AGE = 8, 0.25, 12 * 3600
+    page = client.get("/security/").text
+    assert "After 8 failed attempts sign-in pauses for 15 minutes" in page and "A session ends after 12 hours." in page
+
+
 def test_a_right_is_ticked_for_exactly_the_roles_that_hold_all_of_it():
     told = {str(row["label"]): row["held"] for _title, rows in rights_of_roles() for row in rows}
     assert told["Listen to recordings and voicemail"] == [True, True, True, False]
